@@ -1,0 +1,32 @@
+"""minnet: a neural-net trainer small enough to read in one sitting, and good enough to use.
+
+The math is in `minnet.core`, whose own docstring gives the reading order and the notation; the command line is
+`python train.py`, `python -m minnet` or `minnet`.
+"""
+
+from minnet.core.network import MLP
+from minnet.core.softmax import (
+    cross_entropy,
+    log_softmax,
+    output_gradient,
+    softmax,
+    softmax_jacobian,
+    softmax_vjp,
+)
+from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, TrainingError
+
+__version__ = "0.1.0"
+__all__ = [
+    "MLP",
+    "ConfigError",
+    "DataError",
+    "MinnetError",
+    "ModelFileError",
+    "TrainingError",
+    "cross_entropy",
+    "log_softmax",
+    "output_gradient",
+    "softmax",
+    "softmax_jacobian",
+    "softmax_vjp",
+]

@@ -1,0 +1,110 @@
+"""Each activation beside its derivative.
+
+`f(a, out)` writes the activation; `f_slope(a, h, out)` writes dh/da, given also h = f(a), since for tanh and
+the logistic function the slope is cheapest from h. All act element by element, so the backward pass is one
+product: da = dh * slope. At the kink of relu and leaky_relu, a = 0, the slope of the left side is taken.
+
+All work on complex input too (see gradcheck.py): comparisons then look at the real part first.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAK = 0.01
+GELU_SCALE = math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+def relu(a: NDArray, out: NDArray) -> None:
+    """h = max(a, 0)"""
+    np.maximum(a, 0, out=out)
+
+
+def relu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """1 where a > 0, else 0"""
+    np.greater(a, 0, out=out)
+
+
+def leaky_relu(a: NDArray, out: NDArray) -> None:
+    """h = a where a > 0, else 0.01 a, so that no unit is ever quite off"""
+    np.multiply(a, LEAK, out=out)
+    np.maximum(a, out, out=out)
+
+
+def leaky_relu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """1 where a > 0, else 0.01"""
+    np.greater(a, 0, out=out)
+    np.maximum(out, LEAK, out=out)
+
+
+def tanh(a: NDArray, out: NDArray) -> None:
+    """h = tanh(a)"""
+    np.tanh(a, out=out)
+
+
+def tanh_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """1 - h^2"""
+    np.multiply(h, h, out=out)
+    np.subtract(1, out, out=out)
+
+
+def logistic(a: NDArray, out: NDArray) -> None:
+    """h = 1 / (1 + exp(-a)) = (1 + tanh(a/2)) / 2; the second form cannot overflow"""
+    np.multiply(a, 0.5, out=out)
+    np.tanh(out, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, 0.5, out=out)
+
+
+def logistic_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """h (1 - h)"""
+    np.subtract(1, h, out=out)
+    np.multiply(h, out, out=out)
+
+
+def identity(a: NDArray, out: NDArray) -> None:
+    """h = a"""
+    np.copyto(out, a)
+
+
+def identity_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """1"""
+    out.fill(1)
+
+
+def gelu(a: NDArray, out: NDArray) -> None:
+    """h = a/2 (1 + tanh u), u = sqrt(2/pi) (a + 0.044715 a^3): the tanh form of Hendrycks and Gimpel (2016)"""
+    np.copyto(out, 0.5 * a * (1 + np.tanh(_gelu_u(a))))
+
+
+def gelu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+    """(1 + tanh u)/2 + a/2 (1 - tanh^2 u) du/da, du/da = sqrt(2/pi) (1 + 3 * 0.044715 a^2)"""
+    t = np.tanh(_gelu_u(a))
+    du = GELU_SCALE * (1 + 3 * GELU_CUBIC * a * a)
+    np.copyto(out, 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * du)
+
+
+def _gelu_u(a: NDArray) -> NDArray:
+    return GELU_SCALE * (a + GELU_CUBIC * a * a * a)
+
+
+class Activation(NamedTuple):
+    """An activation, its slope, and how the weights that feed it start (`initialise` in network.py)."""
+
+    function: Callable[[NDArray, NDArray], None]
+    slope: Callable[[NDArray, NDArray, NDArray], None]
+    initialisation: str
+
+
+ACTIVATIONS = {
+    "relu": Activation(relu, relu_slope, "he"),
+    "tanh": Activation(tanh, tanh_slope, "glorot"),
+    "logistic": Activation(logistic, logistic_slope, "glorot"),
+    "identity": Activation(identity, identity_slope, "glorot"),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_slope, "he"),
+    "gelu": Activation(gelu, gelu_slope, "he"),
+}
