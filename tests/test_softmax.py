@@ -325,6 +325,12 @@ def test_targets_that_do_not_fit_are_refused(y):
         cross_entropy([1.0, 2.0, 3.0], y)
 
 
+@pytest.mark.parametrize("y", [[2, -1], [0, 3]])
+def test_one_label_out_of_range_among_good_ones_is_refused(y):
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2"):
+        cross_entropy(np.zeros((2, 3)), y)
+
+
 def test_an_unknown_road_names_the_three():
     with pytest.raises(ValueError, match="jacobian, vjp, fused"):
         output_gradient([0.5, 0.5], 0, "p-y")

@@ -1,0 +1,7 @@
+"""Settings of all tests."""
+
+from hypothesis import settings
+
+# the same examples each time, so that a red test stays red; no test asserts a time, so none has a deadline
+settings.register_profile("minnet", derandomize=True, deadline=None)
+settings.load_profile("minnet")

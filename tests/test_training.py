@@ -1,0 +1,309 @@
+"""The training loop: what it learns, when it stops, what it keeps, and what it refuses to go on with."""
+
+import dataclasses
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from minnet import training
+from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
+from minnet.core.optimizers import OPTIMIZERS, SCHEDULES
+from minnet.core.softmax import ROADS, cross_entropy
+from minnet.data import Part
+from minnet.errors import ConfigError, TrainingError
+
+D, K = 5, 3
+
+
+def part(N=60, seed=0, noise=0.6):
+    """Three clouds of points, a class each."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(N) % K
+    X = np.eye(K, D)[y] * 2 + noise * rng.normal(size=(N, D))
+    return Part(np.hstack([X, np.ones((N, 1))]).astype("float32"), y)
+
+
+def config(optimizer=None, model=None, **train):
+    return Config(
+        model=ModelConfig(**{"hidden": [8]} | (model or {})),
+        optimizer=OptimizerConfig(**{"learning_rate": 0.02} | (optimizer or {})),
+        train=TrainConfig(**{"epochs": 30, "batch_size": 16, "patience": 0} | train),
+    )
+
+
+def run(settings, training_part=None, validation=None, interrupted=None, class_weight=None):
+    net = training.build(settings, D, K, class_weight)
+    training_part = training_part or part()
+    training_part.X1 = training_part.X1.astype(net.dtype)
+    epochs = list(training.train(net, training_part, validation, settings, interrupted))
+    return net, epochs
+
+
+# Learning
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_net_overfits_twenty_rows_to_zero_loss(road):
+    few = part(20, noise=3)
+    few.y = np.random.default_rng(1).integers(0, K, 20)  # labels that cannot be generalised, only learned by heart
+    settings = config(model={"hidden": [64], "output_gradient": road}, epochs=500, batch_size=20)
+    net, _ = run(settings, few)
+    measured = training.evaluate(net, few)
+    assert measured.accuracy == 1
+    assert measured.loss < 1e-3
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_optimizer_learns_under_every_schedule(name, schedule):
+    optimizer = {"name": name, "schedule": schedule, "warmup_epochs": 1.5, "step_epochs": 10, "weight_decay": 1e-3}
+    net, epochs = run(config(optimizer | {"learning_rate": 0.2 if name == "sgd" else 0.02}))
+    assert epochs[-1].train_loss < 0.5 * epochs[0].train_loss
+    assert training.evaluate(net, part(seed=9)).accuracy > 0.85
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": {"dropout": 0.3}},
+        {"model": {"hidden": []}},
+        {"model": {"hidden": [8, 6], "activation": ["tanh", "gelu"]}},
+        {"model": {"dtype": "float64"}},
+        {"label_smoothing": 0.1},
+        {"max_grad_norm": 0.5},
+        {"batch_size": 1000},
+        {"batch_size": 7},
+        {"batch_size": 1, "epochs": 3},
+    ],
+)
+def test_every_option_learns(options):
+    net, _ = run(config(**options))
+    assert training.evaluate(net, part(seed=9)).accuracy > 0.85
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    settings = config(model={"dropout": 0.2}, seed=4)
+    (first, epochs), (second, again) = run(settings), run(settings)
+    np.testing.assert_array_equal(first.theta, second.theta)
+    assert [dataclasses.replace(epoch, seconds=0) for epoch in epochs] == [
+        dataclasses.replace(epoch, seconds=0) for epoch in again
+    ]
+    assert (first.theta != run(config(model={"dropout": 0.2}, seed=5))[0].theta).any()
+
+
+def test_training_figures_are_means_over_the_steps():
+    """With a rate that moves nothing, the means over steps are the figures of the whole part."""
+    net, epochs = run(config({"learning_rate": 1e-30, "name": "sgd"}, batch_size=7, epochs=2))
+    measured = training.evaluate(net, part())
+    for epoch in epochs:
+        assert epoch.train_loss == pytest.approx(measured.loss, rel=1e-5)
+        assert epoch.train_accuracy == pytest.approx(measured.accuracy)
+
+
+def test_a_class_of_weight_zero_is_not_learned():
+    net, _ = run(config(), class_weight=np.array([1, 1, 0]))
+    assert (training.evaluate(net, part()).predicted != 2).all()
+
+
+def test_the_learning_rate_of_an_epoch_is_that_of_its_last_step():
+    _, epochs = run(config({"schedule": "cosine", "warmup_epochs": 1, "learning_rate": 0.02}, epochs=4))
+    steps = math.ceil(60 / 16)
+    expected = [0.02] + [0.01 * (1 + math.cos(math.pi * (e * steps - 1) / (3 * steps))) for e in (1, 2, 3)]
+    assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
+
+
+def test_adamw_decays_weights_and_adam_adds_a_penalty():
+    for name, l2 in (("adamw", 0.0), ("adam", 0.5), ("sgd", 0.5)):
+        assert training.build(config({"name": name, "weight_decay": 0.5}), D, K, None).l2 == l2
+    heavy = run(config({"name": "adamw", "weight_decay": 5.0}))[0]
+    light = run(config({"name": "adamw", "weight_decay": 0.0}))[0]
+    assert np.abs(heavy.weights[0]).mean() < 0.7 * np.abs(light.weights[0]).mean()
+
+
+def test_dropout_draws_new_masks_while_training():
+    plain, dropped = run(config(epochs=1))[0], run(config(model={"dropout": 0.5}, epochs=1))[0]
+    assert (plain.theta != dropped.theta).any()
+
+
+def test_a_clipped_step_is_no_longer_than_the_rate_times_the_norm():
+    settings = config({"name": "sgd", "learning_rate": 0.5}, epochs=1, batch_size=60, max_grad_norm=0.01)
+    start = training.build(settings, D, K, None).theta
+    assert np.linalg.norm(run(settings)[0].theta - start) == pytest.approx(0.5 * 0.01, rel=1e-4)
+
+
+# Stopping
+
+
+def overfitting():
+    """A part with labels at random, which are learned by heart while the validation loss rises."""
+    rng = np.random.default_rng(2)
+    random = part(30, noise=2)
+    random.y = rng.integers(0, K, 30)
+    return random
+
+
+def test_the_weights_of_the_lowest_validation_loss_come_back():
+    validation = part(30, seed=5)
+    net, epochs = run(config({"learning_rate": 0.05}, epochs=60), overfitting(), validation)
+    losses = [epoch.validation_loss for epoch in epochs]
+    best = int(np.argmin(losses))
+    assert 0 <= best < 59 and epochs[-1].best_epoch == best + 1
+    measured = training.evaluate(net, validation)
+    assert measured.loss == losses[best]
+    assert measured.accuracy == epochs[best].validation_accuracy
+
+
+def test_patience_ends_the_run_so_many_epochs_after_the_best():
+    settings = config({"learning_rate": 0.05}, epochs=1000, patience=7)
+    _, epochs = run(settings, overfitting(), part(30, seed=5))
+    assert len(epochs) == epochs[-1].best_epoch + 7 < 1000
+
+
+def test_without_validation_the_last_weights_stay_and_patience_does_nothing():
+    net, epochs = run(config(epochs=12, patience=1))
+    assert len(epochs) == 12 and epochs[-1].best_epoch == 12
+    assert epochs[-1].validation_loss is None and epochs[-1].validation_accuracy is None
+    longer, _ = run(config(epochs=13, patience=1))
+    assert (net.theta != longer.theta).any()
+
+
+def test_an_interrupt_between_epochs_keeps_the_best_so_far():
+    stop, validation = threading.Event(), part(30, seed=5)
+    settings = config(epochs=1000)
+    net = training.build(settings, D, K, None)
+    epochs = []
+    for epoch in training.train(net, part(), validation, settings, stop):
+        epochs.append(epoch)
+        if epoch.epoch == 5:
+            stop.set()
+    assert len(epochs) == 5
+    assert training.evaluate(net, validation).loss == min(epoch.validation_loss for epoch in epochs)
+
+
+class _SetAfter(threading.Event):
+    """An event that is set once it has been asked so many times, which is once a step."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def is_set(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def test_an_interrupt_within_the_first_epoch_keeps_the_steps_taken():
+    net, epochs = run(config(), interrupted=_SetAfter(2))
+    assert epochs == []
+    assert (net.theta != training.build(config(), D, K, None).theta).any()
+
+
+def test_an_interrupt_within_a_later_epoch_goes_back_to_the_last_whole_one():
+    whole, _ = run(config(epochs=1))
+    net, epochs = run(config(), interrupted=_SetAfter(4 + 1 + 2))  # 4 steps and the end of epoch 1, then 2 steps
+    assert len(epochs) == 1
+    np.testing.assert_array_equal(net.theta, whole.theta)
+
+
+# Diverging
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
+def test_a_loss_that_explodes_ends_the_run_at_once_and_names_the_step(name, dtype):
+    settings = config({"name": name, "learning_rate": 1e10}, model={"dtype": dtype})
+    with pytest.raises(
+        TrainingError, match=r"epoch 1 at step \d: the loss is .*\.learning_rate than 1e\+10, or train\.max"
+    ):
+        run(settings)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_that_overflow_in_the_very_last_step_are_noticed():
+    settings = config({"name": "sgd", "learning_rate": 1e38}, epochs=1, batch_size=60)
+    settings = dataclasses.replace(settings, optimizer=dataclasses.replace(settings.optimizer, learning_rate=1e300))
+    with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
+        run(settings)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(monkeypatch, value):
+    settings = config()
+    net = training.build(settings, D, K, None)
+    before, backward = net.theta.copy(), net.backward
+
+    def poisoned(*arguments):
+        dtheta = backward(*arguments)
+        dtheta[3] = value
+        return dtheta
+
+    monkeypatch.setattr(net, "backward", poisoned)
+    with pytest.raises(TrainingError, match="epoch 1 at step 1: the gradient is not finite"):
+        list(training.train(net, part(), None, settings))
+    np.testing.assert_array_equal(net.theta, before)
+
+
+def test_a_huge_but_finite_gradient_is_no_divergence(monkeypatch):
+    settings = config(max_grad_norm=1.0, epochs=1)
+    net = training.build(settings, D, K, None)
+    backward = net.backward
+
+    def huge(*arguments):
+        dtheta = backward(*arguments)
+        dtheta *= np.float32(1e30)
+        return dtheta
+
+    monkeypatch.setattr(net, "backward", huge)
+    with np.errstate(over="ignore"):
+        assert len(list(training.train(net, part(), None, settings))) == 1
+
+
+def test_rows_with_a_nan_end_the_run_at_the_first_step():
+    bad = part()
+    bad.X1[7, 2] = np.nan
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        run(config(batch_size=60), bad)
+
+
+# Measuring and weighing
+
+
+def test_evaluate_gives_the_plain_loss_whatever_the_training_loss_is():
+    settings = config({"weight_decay": 1.0}, model={"dropout": 0.5}, label_smoothing=0.3)
+    net = training.build(settings, D, K, np.array([5, 1, 1]))
+    rows = part()
+    z = net.logits(rows.X1[:, :-1])
+    measured = training.evaluate(net, rows)
+    assert measured.loss == pytest.approx(cross_entropy(z, rows.y).mean())
+    np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
+    assert measured.accuracy == np.mean(z.argmax(axis=1) == rows.y)
+
+
+CLASSES = np.array(["ash", "elm", "oak"])
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    y = np.array([0, 0, 0, 1, 2, 2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
+    np.testing.assert_allclose(training.class_weights("balanced", y, CLASSES), expected)
+    assert training.class_weights("none", y, CLASSES) is None
+
+
+def test_a_table_of_class_weights_goes_by_label():
+    weights = training.class_weights({"oak": 2.5}, np.zeros(1), CLASSES)
+    assert weights.tolist() == [1, 1, 2.5]
+    assert training.class_weights({"5": 2.0}, np.zeros(1), np.array([1, 5])).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [({"oka": 1.0}, "no class 'oka', only ash, elm, oak"), (dict.fromkeys(CLASSES, 0.0), "above 0")],
+)
+def test_class_weights_that_make_no_sense_are_refused(table, message):
+    with pytest.raises(ConfigError, match=message):
+        training.class_weights(table, np.zeros(1), CLASSES)
