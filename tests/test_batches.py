@@ -1,0 +1,149 @@
+"""Batches: every row once an epoch, in a new order, with its target and its share of the mean."""
+
+from math import ceil
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minnet import batches as module
+from minnet.batches import Batches, Part
+from minnet.core.network import MLP
+
+
+def numbered(N, K=3, sparse=False):
+    """A part whose first column numbers its rows from 1, so that a sparse one stores it too."""
+    X1 = np.column_stack([np.arange(1, N + 1), np.arange(N) % 2, np.ones(N)]).astype(np.float32)
+    return Part(sp.csr_array(X1[:, :-1]) if sparse else X1, np.arange(N) % K)
+
+
+def copies(batches, seed=0):
+    """X1, Y, r and w of each batch of an epoch."""
+
+    def dense(X1):
+        return X1.toarray() if sp.issparse(X1) else X1.copy()
+
+    rng = np.random.default_rng(seed)
+    return [(dense(batch.X1), batch.Y.copy(), batch.r.copy(), batch.w) for batch in batches.epoch(rng)]
+
+
+def order(epoch):
+    return np.concatenate([X1[:, 0] for X1, *_ in epoch]).astype(int) - 1
+
+
+def in_chunks(chunk_bytes, part, net, batch_size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK_BYTES", chunk_bytes)
+        return Batches(part, net, batch_size)
+
+
+def assert_same(epoch, other):
+    assert len(epoch) == len(other)
+    for batch, twin in zip(epoch, other, strict=True):
+        for array, of_twin in zip(batch, twin, strict=True):
+            np.testing.assert_array_equal(array, of_twin)
+
+
+batch_tasks = given(N=st.integers(1, 40), batch_size=st.integers(1, 45), chunk_bytes=st.integers(1, 1200))
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_an_epoch_holds_every_row_once_with_its_label(N, batch_size, chunk_bytes):
+    part, net = numbered(N), MLP([2, 3])
+    batches = in_chunks(chunk_bytes, part, net, batch_size)
+    for seed in range(3):
+        epoch = copies(batches, seed)
+        rows = order(epoch)
+        np.testing.assert_array_equal(np.sort(rows), np.arange(N))
+        np.testing.assert_array_equal(np.concatenate([X1 for X1, *_ in epoch]), part.X1[rows])
+        np.testing.assert_array_equal(np.concatenate([Y for _, Y, *_ in epoch]), np.eye(3)[part.y[rows]])
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_batches_are_of_batch_size_and_the_last_is_what_is_left(N, batch_size, chunk_bytes):
+    batches = in_chunks(chunk_bytes, numbered(N), MLP([2, 3]), batch_size)
+    sizes = [len(Y) for _, Y, *_ in copies(batches)]
+    n = min(batch_size, N)
+    assert sizes == [n] * (N // n) + ([N % n] if N % n else [])
+    assert batches.steps == len(sizes) == ceil(N / n)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_batch_size_beyond_the_rows_means_all_rows_and_no_larger_buffers(sparse):
+    batches = Batches(numbered(7, sparse=sparse), MLP([2, 3]), 10**12)
+    assert batches.steps == 1 and batches.C == 7
+    assert sorted(order(copies(batches))) == list(range(7))
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_several_chunks_give_the_batches_of_one(N, batch_size, chunk_bytes):
+    part, net = numbered(N), MLP([2, 3], class_weight=[1, 2, 0.5], label_smoothing=0.1)
+    assert_same(copies(in_chunks(chunk_bytes, part, net, batch_size)), copies(Batches(part, net, batch_size)))
+
+
+def test_a_small_chunk_holds_fewer_rows_than_the_part():
+    batches = in_chunks(300, numbered(40), MLP([2, 3]), 4)
+    assert 4 <= batches.C < 40 and batches.C % 4 == 0
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_sparse_batches_are_those_of_the_same_dense_rows(N, batch_size, chunk_bytes):
+    net = MLP([2, 3], class_weight=[1, 2, 0.5])
+    dense = copies(Batches(numbered(N), net, batch_size))
+    sparse = copies(in_chunks(chunk_bytes, numbered(N, sparse=True), net, batch_size))
+    assert_same(sparse, [(X1[:, :-1], *rest) for X1, *rest in dense])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_each_epoch_has_a_new_order_and_the_seed_decides_it(sparse):
+    net, part, rng = MLP([2, 3]), numbered(50, sparse=sparse), np.random.default_rng(1)
+    first, second = (copies(batches, rng) for batches in [Batches(part, net, 8)] * 2)
+    assert len({tuple(order(epoch)) for epoch in (first, second)} | {tuple(range(50))}) == 3
+    assert_same(copies(Batches(part, net, 8), seed=1), first)
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_the_shares_of_a_batch_sum_to_1(N, batch_size, chunk_bytes):
+    for weights in (None, [1, 2, 0.5]):
+        batches = in_chunks(chunk_bytes, numbered(N), MLP([2, 3], class_weight=weights), batch_size)
+        for _, Y, r, w in copies(batches):
+            of_rows = Y @ np.array(weights or [1, 1, 1])
+            assert r.shape == (len(Y), 1) and r.sum() == pytest.approx(1, abs=1e-5)
+            np.testing.assert_allclose(r[:, 0], of_rows / of_rows.sum(), rtol=1e-6)
+            assert w == pytest.approx(of_rows.sum())
+
+
+def test_a_batch_without_weight_has_shares_of_0():
+    batches = Batches(numbered(9), MLP([2, 3], class_weight=[0, 0, 2]), 1)
+    for _, Y, r, w in copies(batches):
+        assert (r.item(), w) == ((1, 2) if Y[0, 2] else (0, 0))
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_correct_counts_the_rows_that_were_predicted_right(N, batch_size, chunk_bytes):
+    for sparse in (False, True):
+        batches = in_chunks(chunk_bytes, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
+        for right in (N // 2, N):
+            for batch in batches.epoch(np.random.default_rng(0)):
+                row = (batch.X1.toarray() if sparse else batch.X1)[:, 0] - 1
+                batch.predicted[:] = (row + (row >= right)) % 3  # row k is of class k % 3
+            assert batches.correct == right
+
+
+def test_a_batch_is_what_the_net_takes():
+    net, part = MLP([2, 4, 3]), numbered(10)
+    for batch in Batches(part, net, 4).epoch(np.random.default_rng(0)):
+        net.forward(batch.X1, batch.ws)
+        loss = net.loss(batch.Y, batch.r, batch.ws)
+        dtheta = net.backward(batch.Y, batch.r, batch.ws)
+        expected = net.loss_and_gradient(batch.X1[:, :-1], batch.Y)
+        assert loss == pytest.approx(expected[0])
+        np.testing.assert_allclose(dtheta, expected[1], rtol=1e-5, atol=1e-6)
