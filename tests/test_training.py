@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from minnet import training
+from minnet.batches import Part
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
 from minnet.core.optimizers import OPTIMIZERS, SCHEDULES
 from minnet.core.softmax import ROADS, cross_entropy
-from minnet.data import Part
 from minnet.errors import ConfigError, TrainingError
 
 D, K = 5, 3
@@ -227,6 +227,13 @@ def test_weights_that_overflow_in_the_very_last_step_are_noticed():
     settings = dataclasses.replace(settings, optimizer=dataclasses.replace(settings.optimizer, learning_rate=1e300))
     with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
         run(settings)
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run_and_names_the_step():
+    validation = part(30, seed=5)
+    validation.X1[3, 1] = np.inf
+    with np.errstate(invalid="ignore"), pytest.raises(TrainingError, match="step 4: the validation loss is"):
+        run(config(model={"activation": "identity"}), validation=validation)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
