@@ -1,0 +1,223 @@
+"""The command line: arguments, progress, exit codes. All printing happens here."""
+
+import argparse
+import contextlib
+import difflib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minnet import config as configs
+from minnet import experiment, storage, terminal, training
+from minnet.errors import ConfigError, MinnetError
+from minnet.training import Epoch
+
+DEFAULT_CONFIG = "digits"
+METRICS = [f.name for f in fields(Epoch) if f.name != "best_epoch"]
+COMMANDS = ("train",)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake with one line that names the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        options = [option for action in self._actions for option in action.option_strings]
+        word = message.rpartition(" ")[2].partition("=")[0]
+        near = difflib.get_close_matches(word, options, 1, 0.6) if word.startswith("-") else []
+        raise ConfigError(message + (f"; did you mean {near[0]}?" if near else f"; see {self.prog} --help"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 2 a mistake in the arguments or config, 1 a problem with
+    data, files or the run, 130 and 143 after SIGINT and SIGTERM."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        if not argv:
+            raise ConfigError("no command: try minnet train, or minnet --help")
+        if argv[0] in ("-h", "--help"):
+            _say("usage: minnet train [CONFIG.toml] [section.key=value ...]      (minnet train --help lists the keys)")
+            return 0
+        if argv[0] == "--version":
+            from minnet import __version__
+
+            _say(f"minnet {__version__}")
+            return 0
+        if argv[0] not in COMMANDS:
+            raise ConfigError(f"unknown command {argv[0]!r}: choose from {', '.join(COMMANDS)}")
+        return _train(argv[1:])
+    except MinnetError as error:
+        return _fail(str(error), error.exit_code)
+    except MemoryError:
+        return _fail("out of memory: try a smaller model.hidden or train.batch_size", 1)
+    except KeyboardInterrupt as stopped:
+        return _fail("interrupted before the model was saved", 128 + (stopped.args or [signal.SIGINT])[0])
+
+
+def _train(argv: list[str]) -> int:
+    """The command `train`: one run in a folder of its own."""
+    options = _parse(argv)
+    path, overrides = _config_path(options.arguments)
+    config = configs.load(path, overrides)
+    if options.print_config:
+        _say(configs.dumps(config).rstrip())
+        return 0
+    say = _silent if options.quiet else _say
+    storage.check_folder(options.out, options.overwrite)
+
+    if config.data.source in configs.FETCHED or config.data.source.startswith("openml:"):
+        say(f"loading {config.data.source}; the first time, scikit-learn downloads it")
+    run = experiment.prepare(config)
+    say(terminal.opening(run))
+    folder = storage.claim_folder(options.out, path.stem, options.overwrite)
+    storage.write(folder / "config.toml", configs.dumps(config).encode())
+    storage.append(folder / "metrics.csv", ",".join(METRICS))
+
+    last = None
+    parts = (run.parts["train"], run.parts.get("validation"))
+    # a run that diverges overflows on its way; the loop says so itself
+    with _graceful() as stop, np.errstate(all="ignore"), training.one_thread():
+        for last in _with_bar(training.train(run.net, *parts, config, stop.event), config, options.quiet):
+            storage.append(folder / "metrics.csv", ",".join(_cell(getattr(last, name)) for name in METRICS))
+        measured = experiment.measure(run)
+        result = experiment.result(run, measured, last, interrupted=stop.event.is_set())
+        storage.write_model(folder / "model.npz", *experiment.model_file(run))
+        storage.write_json(folder / "result.json", result)
+        say("\n" + terminal.closing(result) + f"\n\nsaved in {folder}")
+    if stop.event.is_set():
+        return _fail(f"interrupted; the best weights so far are in {folder}", 128 + stop.signal)
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="minnet train",
+        usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet] [--print-config]",
+        description="Train a classifier and write it, with its figures, to a folder of its own.",
+        epilog=f"keys, with their defaults and types:\n\n{configs.describe()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="CONFIG.toml, section.key=value",
+        help="a config file, or the name of a shipped one (default: digits); values, read as TOML, in place of its own",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/CONFIG, -2, -3, ...)")
+    parser.add_argument("--overwrite", action="store_true", help="let the run go that is in that folder already")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--print-config", action="store_true", help="print the whole config that would run, and exit")
+    return parser.parse_intermixed_args(argv)
+
+
+def _config_path(arguments: list[str]) -> tuple[Path, list[str]]:
+    """The config file among the arguments, or the default one, and the overrides. Raises ConfigError."""
+    files = [argument for argument in arguments if "=" not in argument]
+    overrides = [argument for argument in arguments if "=" in argument]
+    if not files:
+        return _shipped()[DEFAULT_CONFIG], overrides
+    path = Path(files[0])
+    if files[0] != arguments[0] or len(files) > 1 or files[0] in configs.KEYS:
+        configs.parse_override(files[-1])  # raises, and names the nearest key
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if files[0] in _shipped():
+            return _shipped()[files[0]], overrides
+        near = difflib.get_close_matches(path.stem, _shipped(), 1, 0.6)
+        hint = f"; did you mean {_shipped()[near[0]]}?" if near else f"; shipped: {', '.join(_shipped())}"
+        raise ConfigError(f"{path}: no such config file{hint}") from None
+    except OSError:
+        pass  # configs.load says what is wrong with it
+    return path, overrides
+
+
+def _shipped() -> dict[str, Path]:
+    """The configs that come with minnet, by name: beside the package in its repository, inside it when installed."""
+    package = Path(__file__).parent
+    for folder in (package.parent / "configs", package / "configs"):
+        if folder.is_dir():
+            return {path.stem: _relative(path) for path in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def _relative(path: Path) -> Path:
+    with contextlib.suppress(ValueError, OSError):
+        return path.relative_to(Path.cwd())
+    return path
+
+
+class _Stop:
+    """Set by the first SIGINT or SIGTERM; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.event, self.signal = threading.Event(), 0
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt(number)
+        self.signal = number
+        self.event.set()
+
+
+@contextlib.contextmanager
+def _graceful() -> Iterator[_Stop]:
+    """While inside, signals ask the run to end after the step at hand."""
+    stop = _Stop()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _with_bar(epochs: Iterable[Epoch], config: configs.Config, quiet: bool) -> Iterator[Epoch]:
+    """The same epochs, with a progress bar on stderr if that is a terminal."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield from epochs
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=config.train.epochs, desc=config.data.source, unit="epoch", leave=False, dynamic_ncols=True) as bar:
+        for epoch in epochs:
+            bar.set_postfix_str(terminal.progress(epoch), refresh=False)
+            bar.update()
+            yield epoch
+
+
+def _cell(value: float | int | None) -> str:
+    """One value of metrics.csv, with all its digits; empty where there is none."""
+    return "" if value is None else repr(value)
+
+
+def _say(text: str) -> None:
+    """Print, unless nobody reads any more (`| head`): a run goes on without its audience.
+
+    Raises MinnetError where standard output is a full disk.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise MinnetError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def _fail(message: str, code: int) -> int:
+    print("minnet:", *message.split(), file=sys.stderr)  # one line, whatever the names in it
+    return code

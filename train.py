@@ -1,0 +1,8 @@
+"""python train.py [CONFIG.toml] [section.key=value ...]: the same as `minnet train`; --help lists everything."""
+
+import sys
+
+from minnet.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))
