@@ -632,7 +632,7 @@ def test_on_a_terminal_a_bar_shows_loss_and_validation_figures():
         shown = read_terminal(ours)
         out = running.stdout.read().decode()
     assert running.returncode == 0
-    assert re.search(r"\riris: .* 3/3 .*loss \d\.\d{4}, validation loss \d\.\d{4}, accuracy \d\.\d{4}", shown)
+    assert re.search(r"\riris: .* 3/3 .*loss \d\.\d{4}, validation \d\.\d{4} \(\d+\.\d% right\)", shown)
     assert "\r" not in out
     assert out.endswith("\nsaved in runs/iris\n")
 
