@@ -144,8 +144,8 @@ class MLP:
         """z (N, K) from X1 (N, D + 1), a dense array, or from a scipy sparse X (N, D); all steps stay in ws."""
         ws.h1[0] = X1
         for l, name in enumerate(self.activation):
-            _affine(ws.h1[l], self.Wb[l], out=ws.a[l])
-            ACTIVATIONS[name].function(ws.a[l], ws.h[l + 1])
+            _affine(ws.h1[l], self.Wb[l], out=ws.a[l])  # a = h @ W + b
+            ACTIVATIONS[name].function(ws.a[l], ws.h[l + 1])  # h = f(a)
             if ws.mask:
                 np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])
         _affine(ws.h1[-1], self.Wb[-1], out=ws.z)
@@ -164,14 +164,14 @@ class MLP:
         """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with r."""
         da = output_gradient(ws.p, Y, self.output_gradient, r, dp=ws.dp, dz=ws.dz)
         for l in reversed(range(len(self.Wb))):
-            _affine_transposed(ws.h1[l], da, out=self.dWb[l])
+            _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # dW = h^T @ da, db = sum of da over rows
             if l > 0:
                 dh = np.matmul(da, self.weights[l].T, out=ws.dh[l])
                 if ws.mask:
                     np.multiply(dh, ws.mask[l], out=dh)
                 da = ws.da[l - 1]
-                ACTIVATIONS[self.activation[l - 1]].slope(ws.a[l - 1], ws.h[l], da)
-                np.multiply(dh, da, out=da)
+                ACTIVATIONS[self.activation[l - 1]].slope(ws.a[l - 1], ws.h[l], da)  # f'(a)
+                np.multiply(dh, da, out=da)  # da = dh * f'(a)
         if self.l2:
             for W, dWb in zip(self.weights, self.dWb, strict=True):
                 dWb[:-1] += self.l2 * W

@@ -1,0 +1,1 @@
+"""minnet beside its peers."""

@@ -1,0 +1,64 @@
+"""The README and the configs: what they show works, and the figures that they quote agree."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from minnet import cli, config
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_example_runs_and_learns_what_it_says(capsys):
+    for block in blocks("python"):
+        exec(block, {})
+    assert float(capsys.readouterr().out) == pytest.approx(0.98, abs=0.005)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python train.py ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_that_it_shows_are_taken(command, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    arguments = shlex.split(command, comments=True)[2:]
+    if arguments == ["--help"]:
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(["train", *arguments])
+    else:
+        assert cli.main(["train", *arguments, "--print-config"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_is_whole_and_quotes_what_it_gives_or_why_not(path):
+    text = path.read_text(encoding="utf-8")
+    assert config.load(path).data.source.removeprefix("openml:").startswith(path.stem)
+    assert re.search(r"mean ± sd: 0\.\d{4} ± 0\.\d{4} \(python -m", text) or "What it gives is not quoted" in text
+
+
+@pytest.mark.parametrize("name", config.BUNDLED)
+def test_the_table_quotes_what_the_configs_quote(name):
+    header, _, ours, *_ = re.search(r"\| \| iris.*?\n\n", README, re.DOTALL)[0].splitlines()
+    quoted = dict(zip(cells(header), cells(ours), strict=True))
+    of_config = re.search(r"mean ± sd: (\S+ ± \S+)", (ROOT / "configs" / f"{name}.toml").read_text(encoding="utf-8"))
+    assert quoted[name] == of_config[1]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_the_opening_of_its_output_is_that_of_the_default_config(capsys):
+    from minnet import experiment, terminal
+
+    opening = terminal.opening(experiment.prepare(config.load(ROOT / "configs" / "digits.toml")))
+    assert f"```text\n{opening}\n" in README
