@@ -90,6 +90,7 @@ def openml(home, name, arff, *targets, version=1):
         "description": "made for a test",
         "format": "Sparse_ARFF" if sparse else "ARFF",
         "url": f"https://openml.invalid/{path}",
+        "file_id": str(number),  # from which older releases of scikit-learn make the address
         "status": status,
         "md5_checksum": hashlib.md5(arff.encode()).hexdigest(),
     }
@@ -104,7 +105,7 @@ def openml(home, name, arff, *targets, version=1):
     if version == 1:
         answers[f"list/data_name/{name}/limit/2/status/active/"] = found
     files = {f"api/v1/json/data/{question}": json.dumps(answer) for question, answer in answers.items()}
-    for where, content in (files | {path: arff}).items():
+    for where, content in (files | {path: arff, f"data/v1/download/{number}": arff}).items():
         file = home / "openml" / "openml.org" / f"{where}.gz"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(gzip.compress(content.encode()))

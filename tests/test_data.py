@@ -343,13 +343,15 @@ def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
         ("olivetti_faces", datahome.olivetti_faces, "olivetti_py3.pkz"),
         ("lfw_people", datahome.lfw_people, "Ada_Lovelace_0001.jpg"),
         ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "41.gz"),
-        ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "weather.arff.gz"),
+        ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "download/**/*.gz"),
     ],
 )
 def test_a_damaged_file_in_the_data_home_is_an_error_in_one_line(source, build, file, damage, home, capsys):
     build(home)
-    path = next(home.rglob(file))
-    path.write_bytes(damage(path.read_bytes()))
+    damaged = list(home.rglob(file))
+    assert damaged
+    for path in damaged:
+        path.write_bytes(damage(path.read_bytes()))
     assert error(DataError, load, source).startswith(f"{source}: cannot be ")
     assert capsys.readouterr() == ("", "")
 
