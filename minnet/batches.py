@@ -23,7 +23,8 @@ class Part:
 
 @dataclass(slots=True)
 class Batch:
-    """Views of one batch, bound once: X1, Y, r as the net takes them, its labels, its weight, its workspace."""
+    """One batch: its rows in the buffers; X1, Y, r as the net takes them; where the classes go that are predicted;
+    its workspace; its weight w, summed over the rows."""
 
     rows: slice
     X1: Any
@@ -37,8 +38,8 @@ class Batch:
 class Batches:
     """A part in batches, in a new order each epoch.
 
-    Rows are copied in that order into buffers, a chunk of CHUNK_BYTES at a time or all at once if they fit,
-    and batches are views of the buffers, so the loop over them neither slices nor allocates.
+    Rows are copied in that order into buffers, a chunk of CHUNK_BYTES at a time or all at once if they fit.
+    Batches are views of the buffers, made once; sparse rows, which have no buffer, are cut anew each time.
     """
 
     def __init__(self, part: Part, net: MLP, batch_size: int) -> None:

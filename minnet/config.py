@@ -119,7 +119,11 @@ class TrainConfig:
         0.0, "s: train towards (1 - s) for the label + s/K for each class", at_least=0, below=1
     )
     class_weight: str | dict[str, float] = key(
-        "none", 'weights of classes in training, or a table {"label" = weight}', ("none", "balanced"), at_least=0
+        "none",
+        'weights of classes in training, or a table {"label" = weight}',
+        ("none", "balanced"),
+        at_least=0,
+        at_most=10**9,
     )
     max_grad_norm: float = key(0.0, "scale longer gradients down to this norm; 0 for never", at_least=0)
 

@@ -50,7 +50,10 @@ def load(config: DataConfig) -> Dataset:
         bunch = _generate(config)
     else:
         bunch = _fetch(config)
-    X, names = _numeric(bunch["data"], bunch.get("feature_names"), bunch.get("categories"))
+    try:
+        X, names = _numeric(bunch["data"], bunch.get("feature_names"), bunch.get("categories"))
+    except ValueError as error:
+        raise DataError(f"{config.source}: not every column is of numbers: {_one_line(error)}") from None
     _check_finite(X, names)
     y, classes = _encode(bunch["target"], bunch.get("target_names"))
     return Dataset(config.source, X, y, classes, names)

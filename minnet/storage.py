@@ -37,7 +37,7 @@ def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
             number += 1
             path = Path("runs") / f"{name}-{number}"
         check_folder(path, overwrite)
-        for file in RUN_FILES:
+        for file in reversed(RUN_FILES):  # config.toml last: if this is cut short, it is still the folder of a run
             (path / file).unlink(missing_ok=True)
     return path
 

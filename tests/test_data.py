@@ -384,6 +384,13 @@ def test_a_sparse_value_that_is_not_finite_is_named_by_row_and_column(home, row,
 
 
 @pytest.mark.usefixtures("pandas_or_not")
+def test_text_among_numbers_is_an_error_in_one_line(home):
+    X = np.zeros((14, 54), object)
+    X[3, 5] = "a"
+    datahome.covtype(home, X)
+    assert error(DataError, load, "covtype").startswith("covtype: not every column is of numbers: could not convert")
+
+
 def test_a_missing_number_of_openml_is_named_by_row_and_column(home):
     datahome.openml(home, "weather", WEATHER.replace("rainy,21", "rainy,?"), "play")
     assert error(DataError, load, "openml:weather").startswith("row 2, column 'temperature' holds nan")

@@ -57,6 +57,13 @@ def test_the_relative_error_is_taken_against_the_largest_entry():
     assert relative_error([0.0], [0.0]) == 0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_never_passes(bad):
+    with np.errstate(invalid="ignore"):
+        for pair in (([bad, 1.0], [1.0, 1.0]), ([1.0], [bad]), ([0.0, bad], [0.0, bad])):
+            assert not relative_error(*pair) < np.inf
+
+
 def test_errors_are_reported_layer_by_layer_and_for_the_whole_net():
     errors = gradient_errors(net(), X, y)
     assert list(errors) == ["layer 1", "layer 2", "layer 3", "theta"]

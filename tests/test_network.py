@@ -272,6 +272,10 @@ def test_a_copy_in_another_dtype_computes_the_same():
         ([[4, 3]], {"l2": -1.0}, "l2"),
         ([[4, 3]], {"l2": np.nan}, "l2"),
         ([[4, 3]], {"class_weight": [1, 2]}, "class_weight"),
+        ([[4, 3]], {"class_weight": [1, 2, -1]}, "class_weight"),
+        ([[4, 3]], {"class_weight": [1, 2, np.nan]}, "class_weight"),
+        ([[4, 3]], {"class_weight": [0, 0, 0]}, "class_weight"),
+        ([[4, 3]], {"class_weight": [1e308, 1e308, 1e308]}, "class_weight"),
         ([[4, 3]], {"dtype": "int64"}, "dtype"),
     ],
 )
@@ -300,6 +304,7 @@ def test_a_layer_of_two_and_a_half_units_is_refused():
         (np.zeros((2, 4)), [0, 1], [0, 0], "sample_weight"),
         (np.zeros((2, 4)), [0, 1], [1, np.nan], "sample_weight"),
         (np.zeros((2, 4)), [0, 1], [1], "sample_weight"),
+        (np.zeros((2, 4)), [0, 1], [1e308, 1e308], "sample_weight"),
     ],
 )
 def test_rows_labels_and_weights_that_do_not_fit_are_refused(X, y, w, message):

@@ -4,13 +4,13 @@ import contextlib
 import errno
 import json
 import os
-import resource
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import file_size_limit
 
 from minnet.errors import ConfigError, MinnetError
 from minnet.storage import RUN_FILES, append, claim_folder, write, write_json, write_model
@@ -96,6 +96,26 @@ def test_overwrite_removes_the_files_of_the_run_and_no_others(out):
     assert content(folder) == {"notes.txt": b"mine", "plots/model.npz": b"mine too"}
 
 
+@pytest.mark.parametrize("survivors", range(1, len(RUN_FILES)))
+def test_an_overwrite_that_is_cut_short_can_be_taken_up_again(survivors, monkeypatch):
+    out = run_in(Path("mine"))
+    left, unlink = len(RUN_FILES) - survivors, Path.unlink
+
+    def killed(path, missing_ok=False):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        claim_folder(out, "iris", True)
+    monkeypatch.undo()
+    assert claim_folder(out, "iris", True) == out
+    assert not set(content(out)) & set(RUN_FILES)
+
+
 def test_overwrite_of_a_folder_without_a_run_is_refused():
     Path("mine").mkdir()
     Path("mine/model.npz").write_text("no run of ours")
@@ -175,17 +195,6 @@ def broken(monkeypatch):
             yield
 
     return broken
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int):
-    """No file can grow beyond `size` bytes: the nearest thing to a full disk that needs no disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_write_makes_a_file_and_leaves_no_other(here):

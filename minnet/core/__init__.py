@@ -6,7 +6,7 @@
     optimizers.py   SGD, momentum, Nesterov, Adam, AdamW; clipping; learning-rate schedules
     gradcheck.py    complex-step and central differences
 
-Notation. The code uses these names and no others:
+Notation. For these things the code uses these names and no others:
 
     name           shape              meaning
     N, D, K                           rows in the batch, input features, classes

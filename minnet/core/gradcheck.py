@@ -2,7 +2,7 @@
 
 Complex step: f(x + ih) = f(x) + ih f'(x) - ..., so f'(x) = Im f(x + ih) / h (Squire and Trapp 1998). Nothing is
 subtracted, so h can be tiny and the result is good to the last digit, as long as f's code takes complex numbers.
-Central differences, (f(x + h) - f(x - h)) / 2h, need no such thing and lose about two thirds of the digits.
+Central differences, (f(x + h) - f(x - h)) / 2h, need no such thing and lose about a third of the digits.
 """
 
 from collections.abc import Callable
@@ -51,10 +51,10 @@ def central_differences(f: Callable[[NDArray], Any], x: NDArray, h: float | None
 
 
 def relative_error(measured: ArrayLike, derived: ArrayLike) -> float:
-    """max |measured - derived| over the largest entry of either; 0 where both are all zero."""
+    """max |measured - derived| over the largest entry of either; 0 if both are all zero, NaN if one is not finite."""
     measured, derived = np.asarray(measured), np.asarray(derived)
-    largest = max(np.abs(measured).max(), np.abs(derived).max())
-    return float(np.abs(measured - derived).max() / largest) if largest > 0 else 0.0
+    largest = np.maximum(np.abs(measured).max(), np.abs(derived).max())  # not max(), which can lose a NaN
+    return float(np.abs(measured - derived).max() / largest) if largest != 0 else 0.0
 
 
 def measured_gradient(

@@ -18,15 +18,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.softmax import ROADS, mean_cross_entropy, one_hot, output_gradient, softmax
 
-BLOCK = 1024  # rows at a time when predicting: what is held is then a few MB, whatever the number of rows
+BLOCK = 1024  # rows at a time when predicting, so that activations are held for so many only
 
 
 class Workspace:
     """The arrays of one pass over N rows, made once and reused; all that was computed can be read here.
 
-    h1[l] (N, n_l + 1) enters layer l, h1[0] is X1; a[l] (N, n_l+1) leaves it and z is the last of them.
-    h[l] is the activation before dropout: without dropout, h1[l] less its ones. mask[l] multiplies it.
-    shifted, total, p: see softmax. dp, dz, dh[l], da[l]: gradients in the same places.
+    h1[l] (N, n_in + 1) enters layer l, and h1[0] is X1; a[l] (N, n_out) leaves it, and the last is z.
+    h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
+    result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, p: see softmax.
+    dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l].
     """
 
     def __init__(self, net: "MLP", N: int, backward: bool = True) -> None:
@@ -90,7 +91,8 @@ class MLP:
         self.activation = [activation] * hidden if isinstance(activation, str) else list(activation)
         self.output_gradient, self.dropout, self.l2 = output_gradient, dropout, l2
         self.label_smoothing = label_smoothing
-        self.class_weight = None if class_weight is None else np.asarray(class_weight, np.float64)
+        K = self.layer_sizes[-1] if self.layer_sizes else 0
+        self.class_weight = None if class_weight is None else _weights(class_weight, K, "class_weight")
         self.dtype = np.dtype(dtype)
         self._validate(activation)
 
@@ -115,8 +117,6 @@ class MLP:
                 raise ValueError(f"{name} must be at least 0 and below 1: got {getattr(self, name)}")
         if not 0 <= self.l2 < np.inf:
             raise ValueError(f"l2 must be at least 0: got {self.l2}")
-        if self.class_weight is not None and self.class_weight.shape != (self.layer_sizes[-1],):
-            raise ValueError(f"class_weight needs one number for each of {self.layer_sizes[-1]} classes")
         if self.dtype.kind not in "fc":
             raise ValueError(f"dtype must be floating or complex: got {self.dtype}")
 
@@ -194,9 +194,7 @@ class MLP:
         Y = one_hot(y, (len(y), K), self.dtype)
         if y.ndim == 2 and not ((y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-3)):
             raise ValueError("the rows of a two-dimensional y must be distributions: not negative, summing to 1")
-        w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        if w.shape != (len(y),) or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
-            raise ValueError(f"sample_weight needs {len(y)} finite numbers, none negative, not all zero")
+        w = np.ones(len(y)) if sample_weight is None else _weights(sample_weight, len(y), "sample_weight")
         if self.class_weight is not None:
             w = w * (Y.real @ self.class_weight)
         if self.label_smoothing:
@@ -281,6 +279,15 @@ class MLP:
         )
         net.theta[:] = self.theta
         return net
+
+
+def _weights(w: ArrayLike, n: int, name: str) -> NDArray:
+    """w (n,) in float64, if a mean can be weighted with it. Raises ValueError, naming it, if not."""
+    w = np.asarray(w, np.float64)
+    with np.errstate(over="ignore"):
+        if not (w.shape == (n,) and (w >= 0).all() and 0 < w.sum() < np.inf):
+            raise ValueError(f"{name} needs {n} numbers with a finite sum, none negative, not all zero")
+    return w
 
 
 def _rows(X: Any) -> Any:

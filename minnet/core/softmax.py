@@ -80,7 +80,7 @@ def softmax_jacobian(p: ArrayLike) -> NDArray:
 def softmax_vjp(p: ArrayLike, dp: ArrayLike, out: NDArray | None = None) -> NDArray:
     """dz = J^T dp without writing J out: p * (dp - <dp, p>), for p and dp (..., K).
 
-    From J = diag(p) - p p^T: J^T dp = p * dp - p (p^T dp). It costs K multiplications a row where J costs K^2.
+    From J = diag(p) - p p^T: J^T dp = p * dp - p (p^T dp). It takes 2K multiplications a row, J^T dp takes K^2.
 
     >>> p, dp = np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 2.0])
     >>> softmax_vjp(p, dp).round(4), (softmax_jacobian(p).T @ dp).round(4)
