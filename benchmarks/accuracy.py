@@ -35,7 +35,7 @@ def minnet_accuracy(path: Path, split: int) -> tuple[float, Dataset, float]:
     """Test accuracy of a config on one split; its data and the size of its test part."""
     settings = config.load(path, [f"data.split_seed={split}"])
     run = experiment.prepare(settings)
-    with training.one_thread():
+    with training.blas_threads(run.net, settings.train.batch_size):
         for _ in training.train(run.net, run.parts["train"], run.parts.get("validation"), settings):
             pass
         return training.evaluate(run.net, run.parts["test"]).accuracy, run.dataset, settings.data.test_size

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from minnet.core.network import MLP, Workspace
 
-CHUNK_BYTES = 32_000_000  # so many bytes of rows are held twice at a time
+CHUNK_BYTES = 2**22  # so many bytes of rows are held twice at a time
+CHUNK_BATCHES = 1024  # and so many batches, each of which is a few Python objects
 
 
 @dataclass
@@ -23,12 +24,11 @@ class Part:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch: its rows in the buffers; X1, Y, r as the net takes them; where the classes go that are predicted;
+    """One batch: X1, dlogp (n, K) = -r Y and r (n, 1) as the net takes them; where the classes go that are predicted;
     its workspace; its weight w, summed over the rows."""
 
-    rows: slice
     X1: Any
-    Y: NDArray
+    dlogp: NDArray
     r: NDArray
     predicted: NDArray
     ws: Workspace
@@ -38,31 +38,24 @@ class Batch:
 class Batches:
     """A part in batches, in a new order each epoch.
 
-    Rows are copied in that order into buffers, a chunk of CHUNK_BYTES at a time or all at once if they fit.
-    Batches are views of the buffers, made once; sparse rows, which have no buffer, are cut anew each time.
+    Rows are copied in that order into buffers, a chunk at a time. Batches are views of the buffers, made once;
+    sparse rows, which have no buffer, are cut anew each time.
     """
 
     def __init__(self, part: Part, net: MLP, batch_size: int) -> None:
         self.part, self.net = part, net
-        self.N, K = len(part.y), net.layer_sizes[-1]
-        n = min(batch_size, self.N)
+        self.N = len(part.y)
+        self.n = n = min(batch_size, self.N)
         self.steps, self.correct = math.ceil(self.N / n), 0
         self.sparse = hasattr(part.X1, "tocsr")
-        row_bytes = net.dtype.itemsize * ((0 if self.sparse else part.X1.shape[1]) + K)
-        self.C = min(self.steps, max(1, CHUNK_BYTES // (row_bytes * n))) * n
-        self.X1 = None if self.sparse else np.empty((self.C, part.X1.shape[1]), net.dtype)
-        self.Y, self.r = np.empty((self.C, K), net.dtype), np.empty((self.C, 1), net.dtype)
+        columns = 0 if self.sparse else part.X1.shape[1]
+        in_chunk = CHUNK_BYTES // (n * net.dtype.itemsize * (columns + net.layer_sizes[-1]))
+        self.C = min(self.steps, CHUNK_BATCHES, max(1, in_chunk)) * n
+        self.X1 = None if self.sparse else np.empty((self.C, columns), net.dtype)
         self.y, self.predicted = np.empty(self.C, np.intp), np.empty(self.C, np.intp)
-        ws = Workspace(net, n)
-        self.full = [self._batch(start, start + n, ws) for start in range(0, self.C, n)]
         left = self.N % n
-        start = self.N % self.C - left
-        self.last = self._batch(start, start + left, Workspace(net, left)) if left else None
-
-    def _batch(self, start: int, stop: int, ws: Workspace) -> Batch:
-        rows = slice(start, stop)
-        X1 = None if self.X1 is None else self.X1[rows]
-        return Batch(rows, X1, self.Y[rows], self.r[rows], self.predicted[rows], ws)
+        self.full = _Group(self, 0, self.C // n, n)
+        self.last = _Group(self, self.N % self.C - left, 1, left) if left else None
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches that together hold every row once. After the last, `correct` rows of them were predicted right."""
@@ -75,17 +68,44 @@ class Batches:
     def _fill(self, rows: NDArray) -> list[Batch]:
         """The batches of one chunk, with these rows of the part copied into the buffers."""
         C = len(rows)
-        batches = self.full[: C // self.full[0].ws.N]
-        if self.last and C < self.C:
-            batches = [*batches, self.last]
+        whole = C - C % self.n
         np.take(self.part.y, rows, out=self.y[:C], mode="clip")
-        self.Y[:C], w = self.net.targets(self.y[:C])
-        chunk = self.part.X1[rows] if self.X1 is None else None
+        Y, w = self.net.targets(self.y[:C])
+        batches = self.full.fill(Y[:whole], w[:whole])
+        if self.last and whole < C:
+            batches += self.last.fill(Y[whole:], w[whole:])
         if self.X1 is not None:  # mode "clip", as "raise" would copy twice
             np.take(self.part.X1, rows, axis=0, out=self.X1[:C], mode="clip")
-        for batch in batches:
-            if chunk is not None:
-                batch.X1 = chunk[batch.rows]
-            batch.r[:] = self.net.shares(w[batch.rows])
-            batch.w = float(w[batch.rows].sum())
+        else:
+            chunk = self.part.X1[rows]
+            for s, batch in enumerate(batches):
+                batch.X1 = chunk[s * self.n : (s + 1) * self.n]
         return batches
+
+
+class _Group:
+    """S batches of n rows each, from row `start` of the buffers on, and the targets of all of them in two arrays,
+    dlogp (S, K, n) and r (S, n, 1); column by column, as the workspace has what the softmax meets. One workspace
+    serves them all."""
+
+    def __init__(self, batches: Batches, start: int, S: int, n: int) -> None:
+        net = batches.net
+        self.dlogp, self.r = np.empty((S, net.layer_sizes[-1], n), net.dtype), np.empty((S, n, 1), net.dtype)
+        ws = Workspace(net, n)
+        self.batches = []
+        for s in range(S):
+            rows = slice(start + s * n, start + (s + 1) * n)
+            X1 = None if batches.X1 is None else batches.X1[rows]
+            self.batches.append(Batch(X1, self.dlogp[s].T, self.r[s], batches.predicted[rows], ws))
+
+    def fill(self, Y: NDArray, w: NDArray) -> list[Batch]:
+        """The batches that it takes for rows with targets Y (S n, K) and weights w (S n,), with these in place."""
+        n, K = self.r.shape[1], Y.shape[1]
+        S = len(w) // n
+        Y, w = Y.reshape(S, n, K), w.reshape(S, n, 1)
+        total = w.sum(axis=1, keepdims=True)
+        np.divide(w, np.where(total > 0, total, 1), out=self.r[:S], casting="same_kind")
+        np.multiply(Y.transpose(0, 2, 1), -self.r[:S].transpose(0, 2, 1), out=self.dlogp[:S])
+        for batch, weight in zip(self.batches, total[:, 0, 0].tolist(), strict=False):
+            batch.w = weight
+        return self.batches[:S]

@@ -85,7 +85,7 @@ def _train(argv: list[str]) -> int:
     last = None
     parts = (run.parts["train"], run.parts.get("validation"))
     # a run that diverges overflows on its way; the loop says so itself
-    with _graceful() as stop, np.errstate(all="ignore"), training.one_thread():
+    with _graceful() as stop, np.errstate(all="ignore"), training.blas_threads(run.net, config.train.batch_size):
         for last in _with_bar(training.train(run.net, *parts, config, stop.event), config, options.quiet):
             storage.append(folder / "metrics.csv", ",".join(_cell(getattr(last, name)) for name in METRICS))
         measured = experiment.measure(run)

@@ -1,6 +1,8 @@
 """The one training loop, and the measuring of a net on a part of the data."""
 
 import math
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +14,12 @@ from numpy.typing import NDArray
 
 from minnet.batches import Batches, Part
 from minnet.config import Config, OptimizerConfig
-from minnet.core.network import MLP
-from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, clip_by_norm, decay, new_state
+from minnet.core.network import MLP, ROWS
+from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, blocks, clip_by_norm, decay, flush, new_state
 from minnet.core.softmax import cross_entropy
 from minnet.errors import ConfigError, TrainingError
 
+LARGE = 2**22  # rows of a batch times parameters, from which two threads are faster than one
 EXPLODED = 1e4  # a loss this many times the first one is beyond coming back
 
 
@@ -61,7 +64,11 @@ def build(config: Config, D: int, K: int, class_weight: NDArray | None) -> MLP:
 
 
 def train(
-    net: MLP, training: Part, validation: Part | None, config: Config, interrupted: threading.Event | None = None
+    net: MLP,
+    training: Part,
+    validation: Part | None,
+    config: Config,
+    interrupted: threading.Event | None = None,
 ) -> Iterator[Epoch]:
     """Train the net in place, yielding an Epoch after each.
 
@@ -69,38 +76,42 @@ def train(
     that epoch come back. Once `interrupted` is set, the run ends after the step at hand in the same way; an
     epoch cut short is not yielded, and counts only if no epoch was finished.
 
-    Raises TrainingError when loss, gradient or weights stop being finite, or the loss explodes.
+    Raises TrainingError when loss or weights stop being finite, or the loss explodes.
     """
     optimizer, settings = config.optimizer, config.train
     update, constants = OPTIMIZERS[optimizer.name], _constants(optimizer)
     state = new_state(optimizer.name, net.theta)
+    theta_blocks = blocks(net.theta, net.dtheta, state)
     rng = np.random.default_rng([settings.seed, 1])  # a stream of its own, apart from the initial weights
     batches = Batches(training, net, settings.batch_size)
     schedule = _schedule(config, batches.steps)
     interrupted = interrupted or threading.Event()
-    start, t, first_loss = time.perf_counter(), 0, math.nan
+    start, t, first_loss, limit = time.perf_counter(), 0, math.nan, sys.float_info.max
     best_loss, best_epoch, best_theta = math.inf, 0, net.theta.copy()
 
     for epoch in range(1, settings.epochs + 1):
         losses = weight = rate = 0.0
         for batch in batches.epoch(rng):
             rate = schedule.rate(t)
+            t += 1
             if net.dropout:
                 net.draw_masks(batch.ws, rng)
             z = net.forward(batch.X1, batch.ws)
-            loss = float(net.loss(batch.Y, batch.r, batch.ws))
-            dtheta = net.backward(batch.Y, batch.r, batch.ws)
+            loss = float(net.loss(batch.dlogp, batch.r, batch.ws))
+            dtheta = net.backward(batch.dlogp, batch.ws)
 
-            first_loss = loss if t == 0 else first_loss
-            _check_step(loss, first_loss, net, epoch, t + 1, config)
+            if not loss <= limit:
+                raise _lost(net, loss, first_loss, epoch, t, config)
+            if t == 1:
+                first_loss, limit = loss, EXPLODED * max(loss, math.log(net.layer_sizes[-1]))
             if settings.max_grad_norm:
                 clip_by_norm(dtheta, settings.max_grad_norm)
             if optimizer.name == "adamw":
                 decay(net.weights, optimizer.weight_decay, rate)
-            update(net.theta, dtheta, state, rate, constants)
-            t += 1
+            for block in theta_blocks:
+                update(*block, t, rate, constants)
 
-            np.argmax(z, axis=1, out=batch.predicted)
+            z.argmax(axis=1, out=batch.predicted)
             losses += loss * batch.w
             weight += batch.w
             if interrupted.is_set():
@@ -109,6 +120,7 @@ def train(
             break
         if not np.isfinite(net.theta).all():
             raise _diverged("a weight is not finite", epoch, t, config)
+        flush(state)
 
         measured = evaluate(net, validation) if validation is not None else None
         if measured and not math.isfinite(measured.loss):
@@ -132,20 +144,28 @@ def train(
         net.theta[:] = best_theta
 
 
-def one_thread() -> AbstractContextManager:
-    """While inside, BLAS uses one thread: how it shares a product among several changes the last bits."""
+def blas_threads(net: MLP, batch_size: int) -> AbstractContextManager:
+    """While inside, BLAS uses one thread, or two if batches are large.
+
+    How many threads share a product changes its last bits. So their number has to follow from the config, not from
+    the machine or its settings; only where there is just one core, large batches too have one thread.
+    """
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-    return threadpool_limits(1, user_api="blas")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    large = batch_size * net.theta.size >= LARGE
+    return threadpool_limits(min(2, cores) if large else 1, user_api="blas")
 
 
 def evaluate(net: MLP, part: Part) -> Measured:
     """Plain mean cross-entropy and accuracy of the net on a part, without dropout, smoothing or weights."""
-    z = net.logits(part.X1, has_ones=True)
-    predicted = z.argmax(axis=1)
-    return Measured(
-        float(cross_entropy(z, part.y).mean(dtype=np.float64)), float((predicted == part.y).mean()), predicted
-    )
+    predicted, loss = np.empty(len(part.y), np.intp), 0.0
+    for start in range(0, len(part.y), ROWS):
+        rows = slice(start, start + ROWS)
+        z = net.logits(part.X1[rows], has_ones=True)
+        z.argmax(axis=1, out=predicted[rows])
+        loss += float(cross_entropy(z, part.y[rows]).sum(dtype=np.float64))
+    return Measured(loss / len(part.y), float((predicted == part.y).mean()), predicted)
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:
@@ -185,16 +205,12 @@ def _schedule(config: Config, steps: int) -> Schedule:
     )
 
 
-def _check_step(loss: float, first_loss: float, net: MLP, epoch: int, step: int, config: Config) -> None:
-    """Raises TrainingError before a step that would carry something not finite, or a lost run, further."""
-    K = net.layer_sizes[-1]
-    if not loss <= EXPLODED * max(first_loss, math.log(K)):
-        if not np.isfinite(net.theta).all():
-            raise _diverged("a weight is not finite", epoch, step, config)
-        raise _diverged(f"the loss is {loss:.3g}, after {first_loss:.3g} at the first step", epoch, step, config)
-    # the dot product is one quick pass, and not finite if any entry is not, or if they are huge
-    if not math.isfinite(net.dtheta @ net.dtheta) and not np.isfinite(net.dtheta).all():
-        raise _diverged("the gradient is not finite", epoch, step, config)
+def _lost(net: MLP, loss: float, first_loss: float, epoch: int, step: int, config: Config) -> TrainingError:
+    """What to say of a loss that is not finite, or beyond coming back."""
+    if not np.isfinite(net.theta).all():
+        return _diverged("a weight is not finite", epoch, step, config)
+    after = f", after {first_loss:.3g} at the first step" if step > 1 else ""
+    return _diverged(f"the loss is {loss:.3g}{after}", epoch, step, config)
 
 
 def _diverged(what: str, epoch: int, step: int, config: Config) -> TrainingError:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from memory import traced_memory
 
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.gradcheck import complex_step
@@ -30,8 +31,8 @@ def activate(name, a):
 
 
 def slope(name, a):
-    out = np.empty_like(a)
-    ACTIVATIONS[name].slope(a, activate(name, a), out)
+    out, scratch = np.full_like(a, np.nan), np.full_like(a, np.nan)  # neither is read before it is written
+    ACTIVATIONS[name].slope(a, activate(name, a), out, scratch)
     return out
 
 
@@ -52,13 +53,39 @@ def test_a_slope_is_the_derivative_of_its_activation(name, a):
 @names
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_activations_and_slopes_write_into_views_of_any_dtype(name, dtype):
-    a, room = np.linspace(-2, 2, 6).reshape(2, 3).astype(dtype), np.full((2, 5), 7, dtype)
-    view = room[:, 1:4]
+    a, room, spare = (
+        np.linspace(-2, 2, 6).reshape(2, 3).astype(dtype),
+        np.full((2, 5), 7, dtype),
+        np.full((2, 5), 7, dtype),
+    )
+    view, scratch = room[:, 1:4], spare[:, 1:4]
     ACTIVATIONS[name].function(a, view)
     np.testing.assert_array_equal(view, activate(name, a))
-    ACTIVATIONS[name].slope(a, view.copy(), view)
+    ACTIVATIONS[name].slope(a, view.copy(), view, scratch)
     np.testing.assert_array_equal(view, slope(name, a))
-    assert (room[:, [0, 4]] == 7).all()
+    assert (room[:, [0, 4]] == 7).all() and (spare[:, [0, 4]] == 7).all()
+
+
+@names
+def test_activations_and_slopes_leave_what_they_are_given_as_it_was(name):
+    a = np.linspace(-2, 2, 6)
+    h = activate(name, a)
+    given_a, given_h = a.copy(), h.copy()
+    slope(name, given_a)
+    ACTIVATIONS[name].slope(given_a, given_h, np.empty(6), np.empty(6))
+    np.testing.assert_array_equal(given_a, a)
+    np.testing.assert_array_equal(given_h, h)
+
+
+@names
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_and_slopes_allocate_no_array(name, dtype):
+    a, h1, out, scratch = (np.ones((1000, n), dtype) for n in (300, 301, 300, 300))
+    h = h1[:, :-1]  # beside a column of ones, as in the net
+    with traced_memory() as risen:
+        ACTIVATIONS[name].function(a, h)
+        ACTIVATIONS[name].slope(a, h, out, scratch)
+        assert risen() < a.nbytes / 4  # NumPy has buffers of its own, of 8192 numbers at most
 
 
 @names

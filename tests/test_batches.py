@@ -20,22 +20,28 @@ def numbered(N, K=3, sparse=False):
 
 
 def copies(batches, seed=0):
-    """X1, Y, r and w of each batch of an epoch."""
+    """X1, dlogp, r and w of each batch of an epoch."""
 
     def dense(X1):
         return X1.toarray() if sp.issparse(X1) else X1.copy()
 
     rng = np.random.default_rng(seed)
-    return [(dense(batch.X1), batch.Y.copy(), batch.r.copy(), batch.w) for batch in batches.epoch(rng)]
+    return [(dense(batch.X1), batch.dlogp.copy(), batch.r.copy(), batch.w) for batch in batches.epoch(rng)]
+
+
+def rows_of(X1):
+    """Their numbers, from 0."""
+    return X1[:, 0].astype(int) - 1
 
 
 def order(epoch):
-    return np.concatenate([X1[:, 0] for X1, *_ in epoch]).astype(int) - 1
+    return np.concatenate([rows_of(X1) for X1, *_ in epoch])
 
 
-def in_chunks(chunk_bytes, part, net, batch_size):
+def in_chunks(chunk, part, net, batch_size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(module, "CHUNK_BYTES", chunk[0])
+        patch.setattr(module, "CHUNK_BATCHES", chunk[1])
         return Batches(part, net, batch_size)
 
 
@@ -46,27 +52,32 @@ def assert_same(epoch, other):
             np.testing.assert_array_equal(array, of_twin)
 
 
-batch_tasks = given(N=st.integers(1, 40), batch_size=st.integers(1, 45), chunk_bytes=st.integers(1, 1200))
+batch_tasks = given(
+    N=st.integers(1, 40), batch_size=st.integers(1, 45), chunk=st.tuples(st.integers(1, 1200), st.integers(1, 9))
+)
 
 
 @settings(max_examples=40)
 @batch_tasks
-def test_an_epoch_holds_every_row_once_with_its_label(N, batch_size, chunk_bytes):
+def test_an_epoch_holds_every_row_once_with_its_label(N, batch_size, chunk):
     part, net = numbered(N), MLP([2, 3])
-    batches = in_chunks(chunk_bytes, part, net, batch_size)
+    batches = in_chunks(chunk, part, net, batch_size)
     for seed in range(3):
         epoch = copies(batches, seed)
         rows = order(epoch)
         np.testing.assert_array_equal(np.sort(rows), np.arange(N))
         np.testing.assert_array_equal(np.concatenate([X1 for X1, *_ in epoch]), part.X1[rows])
-        np.testing.assert_array_equal(np.concatenate([Y for _, Y, *_ in epoch]), np.eye(3)[part.y[rows]])
+        for X1, dlogp, r, _ in epoch:
+            np.testing.assert_array_equal(dlogp, -r * np.eye(3)[part.y[rows_of(X1)]])
 
 
 @settings(max_examples=40)
 @batch_tasks
-def test_batches_are_of_batch_size_and_the_last_is_what_is_left(N, batch_size, chunk_bytes):
-    batches = in_chunks(chunk_bytes, numbered(N), MLP([2, 3]), batch_size)
-    sizes = [len(Y) for _, Y, *_ in copies(batches)]
+def test_batches_are_of_batch_size_and_the_last_is_what_is_left(N, batch_size, chunk):
+    batches = in_chunks(chunk, numbered(N), MLP([2, 3]), batch_size)
+    epoch = copies(batches)
+    sizes = [len(X1) for X1, *_ in epoch]
+    assert sizes == [len(dlogp) for _, dlogp, *_ in epoch] == [len(r) for *_, r, _ in epoch]
     n = min(batch_size, N)
     assert sizes == [n] * (N // n) + ([N % n] if N % n else [])
     assert batches.steps == len(sizes) == ceil(N / n)
@@ -81,22 +92,44 @@ def test_a_batch_size_beyond_the_rows_means_all_rows_and_no_larger_buffers(spars
 
 @settings(max_examples=40)
 @batch_tasks
-def test_several_chunks_give_the_batches_of_one(N, batch_size, chunk_bytes):
+def test_several_chunks_give_the_batches_of_one(N, batch_size, chunk):
     part, net = numbered(N), MLP([2, 3], class_weight=[1, 2, 0.5], label_smoothing=0.1)
-    assert_same(copies(in_chunks(chunk_bytes, part, net, batch_size)), copies(Batches(part, net, batch_size)))
-
-
-def test_a_small_chunk_holds_fewer_rows_than_the_part():
-    batches = in_chunks(300, numbered(40), MLP([2, 3]), 4)
-    assert 4 <= batches.C < 40 and batches.C % 4 == 0
+    assert_same(copies(in_chunks(chunk, part, net, batch_size)), copies(Batches(part, net, batch_size)))
 
 
 @settings(max_examples=40)
 @batch_tasks
-def test_sparse_batches_are_those_of_the_same_dense_rows(N, batch_size, chunk_bytes):
+def test_a_chunk_is_of_whole_batches_and_keeps_to_its_limits_unless_it_is_one_batch(N, batch_size, chunk):
+    for sparse in (False, True):
+        batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
+        n, row_bytes = min(batch_size, N), 4 * (3 + (0 if sparse else 3))
+        assert batches.C % n == 0
+        assert n <= batches.C <= max(n, min(chunk[0] // row_bytes, chunk[1] * n))
+
+
+def test_without_limits_that_matter_a_chunk_is_the_whole_part():
+    chunks = [Batches(numbered(N), MLP([2, 3]), 4).C for N in (40, 41, 3)]
+    assert chunks == [40, 44, 3]
+
+
+def test_batches_are_views_of_the_same_buffers_in_every_chunk_and_epoch():
+    batches = in_chunks((200, 9), numbered(40), MLP([2, 3]), 4)
+    assert 4 <= batches.C < 20
+    buffers = (batches.X1, batches.full.dlogp, batches.full.r, batches.predicted)
+    for _ in range(2):
+        for batch in batches.epoch(np.random.default_rng(0)):
+            views = (batch.X1, batch.dlogp, batch.r, batch.predicted)
+            assert all(np.shares_memory(*pair) for pair in zip(views, buffers, strict=True))
+            assert batch.dlogp.flags.f_contiguous  # by columns, as the workspace has p
+            assert {array.dtype for array in views[:3]} == {np.dtype("float32")}
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_sparse_batches_are_those_of_the_same_dense_rows(N, batch_size, chunk):
     net = MLP([2, 3], class_weight=[1, 2, 0.5])
     dense = copies(Batches(numbered(N), net, batch_size))
-    sparse = copies(in_chunks(chunk_bytes, numbered(N, sparse=True), net, batch_size))
+    sparse = copies(in_chunks(chunk, numbered(N, sparse=True), net, batch_size))
     assert_same(sparse, [(X1[:, :-1], *rest) for X1, *rest in dense])
 
 
@@ -110,30 +143,37 @@ def test_each_epoch_has_a_new_order_and_the_seed_decides_it(sparse):
 
 @settings(max_examples=40)
 @batch_tasks
-def test_the_shares_of_a_batch_sum_to_1(N, batch_size, chunk_bytes):
+def test_the_shares_of_a_batch_sum_to_1(N, batch_size, chunk):
     for weights in (None, [1, 2, 0.5]):
-        batches = in_chunks(chunk_bytes, numbered(N), MLP([2, 3], class_weight=weights), batch_size)
-        for _, Y, r, w in copies(batches):
-            of_rows = Y @ np.array(weights or [1, 1, 1])
-            assert r.shape == (len(Y), 1) and r.sum() == pytest.approx(1, abs=1e-5)
+        batches = in_chunks(chunk, numbered(N), MLP([2, 3], class_weight=weights), batch_size)
+        for X1, dlogp, r, w in copies(batches):
+            of_rows = np.array(weights or [1, 1, 1])[rows_of(X1) % 3]  # row k is of class k % 3
+            assert r.shape == (len(X1), 1) and r.sum() == pytest.approx(1, abs=1e-5)
+            np.testing.assert_allclose(dlogp.sum(axis=1), -r[:, 0], rtol=1e-6)
             np.testing.assert_allclose(r[:, 0], of_rows / of_rows.sum(), rtol=1e-6)
             assert w == pytest.approx(of_rows.sum())
 
 
 def test_a_batch_without_weight_has_shares_of_0():
     batches = Batches(numbered(9), MLP([2, 3], class_weight=[0, 0, 2]), 1)
-    for _, Y, r, w in copies(batches):
-        assert (r.item(), w) == ((1, 2) if Y[0, 2] else (0, 0))
+    for X1, dlogp, r, w in copies(batches):
+        assert (r.item(), w) == ((1, 2) if rows_of(X1) % 3 == 2 else (0, 0))
+        assert dlogp.tolist() == ([[0, 0, -1]] if w else [[0, 0, 0]])
+
+
+def test_targets_are_smoothed():
+    for X1, dlogp, r, _ in copies(Batches(numbered(9), MLP([2, 3], label_smoothing=0.3), 4)):
+        np.testing.assert_allclose(dlogp, -r * (0.7 * np.eye(3)[rows_of(X1) % 3] + 0.1), rtol=1e-6)
 
 
 @settings(max_examples=40)
 @batch_tasks
-def test_correct_counts_the_rows_that_were_predicted_right(N, batch_size, chunk_bytes):
+def test_correct_counts_the_rows_that_were_predicted_right(N, batch_size, chunk):
     for sparse in (False, True):
-        batches = in_chunks(chunk_bytes, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
+        batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
         for right in (N // 2, N):
             for batch in batches.epoch(np.random.default_rng(0)):
-                row = (batch.X1.toarray() if sparse else batch.X1)[:, 0] - 1
+                row = rows_of(batch.X1.toarray() if sparse else batch.X1)
                 batch.predicted[:] = (row + (row >= right)) % 3  # row k is of class k % 3
             assert batches.correct == right
 
@@ -142,8 +182,8 @@ def test_a_batch_is_what_the_net_takes():
     net, part = MLP([2, 4, 3]), numbered(10)
     for batch in Batches(part, net, 4).epoch(np.random.default_rng(0)):
         net.forward(batch.X1, batch.ws)
-        loss = net.loss(batch.Y, batch.r, batch.ws)
-        dtheta = net.backward(batch.Y, batch.r, batch.ws)
-        expected = net.loss_and_gradient(batch.X1[:, :-1], batch.Y)
+        loss = net.loss(batch.dlogp, batch.r, batch.ws)
+        dtheta = net.backward(batch.dlogp, batch.ws)
+        expected = net.loss_and_gradient(batch.X1[:, :-1], part.y[rows_of(batch.X1)])
         assert loss == pytest.approx(expected[0])
         np.testing.assert_allclose(dtheta, expected[1], rtol=1e-5, atol=1e-6)

@@ -80,7 +80,7 @@ def test_a_float32_net_is_as_far_off_as_float32_rounds():
 def test_a_mistake_in_one_layer_is_found_there_and_below(monkeypatch, method):
     tanh = network.ACTIVATIONS["tanh"]
 
-    def forgets_the_square(a, h, out):
+    def forgets_the_square(a, h, out, scratch):
         np.subtract(1, h, out=out)
 
     monkeypatch.setitem(network.ACTIVATIONS, "tanh", tanh._replace(slope=forgets_the_square))

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import in_every_layout
+from memory import traced_memory
 from scipy import sparse
 
+from minnet.core import network
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.gradcheck import gradient_errors
-from minnet.core.network import BLOCK, MLP, Workspace
+from minnet.core.network import MLP, ROWS, Workspace
 from minnet.core.softmax import ROADS, cross_entropy, softmax
 
 RNG = np.random.default_rng(0)
@@ -90,6 +93,20 @@ def test_l2_adds_half_the_squares_of_weights_and_none_of_biases():
         np.testing.assert_allclose(b, 0, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("block", [1, 3, 20, 10**6])
+def test_the_gradient_of_the_penalty_is_exactly_l2_times_W_whatever_the_block(monkeypatch, dtype, block):
+    monkeypatch.setattr(network, "BLOCK", block)
+    plain, heavy = (MLP([4, 6, 5, 3], l2=l2, dtype=dtype, seed=1) for l2 in (0, 0.3))
+    for model in (plain, heavy):
+        model.theta += model.dtype.type(0.1)  # biases too
+        model.loss_and_gradient(X, y)
+    for W, dWb, plain_dWb in zip(plain.weights, heavy.dWb, plain.dWb, strict=True):
+        np.testing.assert_array_equal(dWb[:-1], plain_dWb[:-1] + W * W.dtype.type(0.3))
+        np.testing.assert_array_equal(dWb[-1], plain_dWb[-1])
+    assert heavy.scratch.size == min(block, heavy.theta.size)
+
+
 def test_soft_targets_and_label_smoothing_are_the_same_thing():
     Y = 0.7 * np.eye(3)[y] + 0.3 / 3
     loss, dtheta = net().loss_and_gradient(X, Y)
@@ -150,15 +167,41 @@ def test_dropout_needs_a_generator_and_follows_its_seed():
     assert model.loss_and_gradient(X, y)[0] == net().loss_and_gradient(X, y)[0]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_masks_are_drawn_anew_for_each_layer_and_each_time_into_the_same_arrays(dtype):
+    model = MLP([4, 30, 50, 20, 3], dropout=0.3, dtype=dtype)
+    ws, rng, twin = Workspace(model, 7), np.random.default_rng(0), np.random.default_rng(0)
+    masks = ws.mask[1:]
+    for _ in range(2):
+        model.draw_masks(ws, rng)
+        for mask, now, n in zip(masks, ws.mask[1:], (30, 50, 20), strict=True):
+            assert now is mask and mask.dtype == dtype
+            np.testing.assert_allclose(mask, (twin.random((7, n), dtype=np.float32) < 0.7) / 0.7, rtol=1e-6)
+
+
+def test_dropout_without_hidden_layers_drops_nothing():
+    model = net([4, 3], dropout=0.5)
+    loss, dtheta = model.loss_and_gradient(X, y, rng=np.random.default_rng(0))
+    assert loss == net([4, 3]).loss_and_gradient(X, y)[0]
+    np.testing.assert_array_equal(dtheta, net([4, 3]).loss_and_gradient(X, y)[1])
+
+
 # Forward, step by step
+
+
+def given_to(model):
+    """X1, dlogp and r as loss and backward take them."""
+    Y, w = model.targets(y)
+    r = model.shares(w)
+    return model.with_ones(X), -r * Y, r
 
 
 def test_forward_leaves_every_step_in_the_workspace():
     model = net([4, 5, 3], "relu")
     ws = Workspace(model, 7)
-    Y, w = model.targets(y)
-    model.forward(model.with_ones(X), ws)
-    loss = model.loss(Y, model.shares(w), ws)
+    X1, dlogp, r = given_to(model)
+    model.forward(X1, ws)
+    loss = model.loss(dlogp, r, ws)
     (W1, W2), (b1, b2) = model.weights, model.biases
     a1 = X @ W1 + b1
     h1 = np.where(a1 > 0, a1, 0)
@@ -167,15 +210,61 @@ def test_forward_leaves_every_step_in_the_workspace():
     np.testing.assert_allclose(ws.h[1], h1, atol=1e-14)
     np.testing.assert_allclose(ws.z, z, atol=1e-14)
     np.testing.assert_allclose(ws.p, softmax(z), atol=1e-14)
+    np.testing.assert_allclose(ws.shifted, z - z.max(axis=1, keepdims=True), atol=1e-14)
+    np.testing.assert_allclose(ws.log_total, np.log(np.exp(ws.shifted).sum(axis=1, keepdims=True)), atol=1e-14)
     assert loss == pytest.approx(np.mean(-np.log(softmax(z))[np.arange(7), y]))
 
-    model.backward(Y, model.shares(w), ws)
+    model.backward(dlogp, ws)
     dz = (softmax(z) - np.eye(3)[y]) / 7
     np.testing.assert_allclose(ws.dp, -np.eye(3)[y] / softmax(z) / 7, atol=1e-13)
+    np.testing.assert_allclose(ws.mean_dp, np.full((7, 1), -1 / 7), atol=1e-15)
     np.testing.assert_allclose(ws.dz, dz, atol=1e-15)
     np.testing.assert_allclose(model.dWb[1], np.vstack([h1.T @ dz, dz.sum(axis=0)]), atol=1e-14)
     np.testing.assert_allclose(ws.dh[1], dz @ W2.T, atol=1e-14)
     np.testing.assert_allclose(ws.da[0], (dz @ W2.T) * (a1 > 0), atol=1e-14)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("layer_sizes", [[4, 5, 3], [4, 3], [4, 5, 7]])  # 7 classes for 7 rows: all (N, K) are square
+def test_loss_and_gradient_are_the_same_whatever_the_layout_of_the_arrays_by_class(layer_sizes, road):
+    model = net(layer_sizes, output_gradient=road)
+    (X1, dlogp, r), (loss, dtheta) = given_to(model), model.loss_and_gradient(X, y)
+    room = np.empty((7, layer_sizes[-1]))
+    for targets, z, shifted, p, dz in in_every_layout(dlogp, room, room, room, room):
+        ws = Workspace(model, 7)
+        ws.z = ws.a[-1] = z
+        ws.dz = ws.da[-1] = dz
+        ws.shifted, ws.p, ws.dp = shifted, p, np.empty_like(dz)
+        model.forward(X1, ws)
+        assert model.loss(targets, r, ws) == pytest.approx(loss, rel=1e-14)
+        np.testing.assert_allclose(model.backward(targets, ws), dtheta, atol=1e-15)
+
+
+def test_arrays_by_class_lie_column_by_column():
+    model = net()
+    ws = Workspace(model, 7)
+    for array in (ws.z, ws.a[-1], ws.shifted, ws.p, ws.dp, ws.dz, ws.da[-1]):
+        assert array.shape == (7, 3) and array.flags.f_contiguous
+    assert ws.a[-1] is ws.z and ws.da[-1] is ws.dz
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("road", ["vjp", "fused"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_through_the_net_allocates_no_array(activation, road, dtype):
+    N, K = 1000, 200
+    model = MLP([3, 300, 16, 250, K], activation, output_gradient=road, dropout=0.2, l2=0.1, dtype=dtype)
+    ws, rng, smallest = Workspace(model, N), np.random.default_rng(0), N * K * model.dtype.itemsize
+    X1, r, dlogp = (np.full(shape, 1 / N, dtype) for shape in ((N, 4), (N, 1), (K, N)))
+    with traced_memory() as risen:
+        for step in (
+            lambda: model.draw_masks(ws, rng),
+            lambda: model.forward(X1, ws),
+            lambda: model.loss(dlogp.T, r, ws),
+            lambda: model.backward(dlogp.T, ws),
+        ):
+            step()
+            assert risen() < smallest / 4  # NumPy has buffers of its own, of 8192 numbers at most
 
 
 def test_softmax_regression_is_a_net_without_hidden_layers():
@@ -199,11 +288,75 @@ def test_sparse_rows_give_what_dense_rows_give(form):
     np.testing.assert_allclose(model.predict_proba(form(dense)), model.predict_proba(dense))
 
 
+def stored(form, *rows, D=6):
+    """Sparse rows, each of the pairs (column, value) that it is to store, in this order."""
+    columns, values = zip(*[pair for row in rows for pair in row], strict=True) if any(rows) else ((), ())
+    starts = np.cumsum([0, *map(len, rows)])
+    return form((np.array(values, float), np.array(columns, np.int32), starts), shape=(len(rows), D))
+
+
+FULL = [[(j, 1.0 + j) for j in range(6)]] * 3
+SPARSE_ROWS = {
+    "columns that no row stores": [[(1, 2.0)], [(1, -1.0), (4, 3.0)], [(4, 0.5)]],
+    "an empty row": [[(0, 2.0), (5, 1.0)], [], [(2, -1.0)]],
+    "nothing but empty rows": [[], [], []],
+    "zeros that are stored": [[(0, 0.0), (3, 2.0)], [(5, 0.0)], [(3, -1.0)]],
+    "columns out of order": [[(4, 1.0), (0, 2.0)], [(5, 3.0), (2, 1.0), (3, -2.0)], [(1, 1.0)]],
+    "a column twice in a row": [[(2, 1.0), (2, 4.0), (0, 1.0)], [(2, -3.0)], [(5, 1.0), (0, 2.0), (5, 1.5)]],
+    "every column": FULL,
+    "one row": [[(3, 1.0), (1, 2.0)]],
+}
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("rows", SPARSE_ROWS.values(), ids=SPARSE_ROWS)
+@pytest.mark.parametrize("hidden", [[5], []])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_sparse_rows_is_that_of_dense_rows_and_keeps_nothing_of_the_batch_before(
+    form, rows, hidden, dtype
+):
+    model, labels = MLP([6, *hidden, 3], "tanh", l2=0.1, dtype=dtype), np.array([0, 2, 1])
+    X = stored(form, *rows)
+    dense_loss, dense = model.loss_and_gradient(X.toarray(), labels[: len(rows)])
+    model.loss_and_gradient(stored(form, *FULL), labels)  # leaves a gradient in every column
+    assert model.dWb[0].all()
+    loss, dtheta = model.loss_and_gradient(X, labels[: len(rows)])
+    assert loss == pytest.approx(dense_loss, rel=1e-6)
+    np.testing.assert_allclose(dtheta, dense, atol=1e-6 if dtype == "float32" else 1e-15)
+    untouched = sorted(set(range(6)) - {column for row in rows for column, _ in row})
+    np.testing.assert_array_equal(model.dWb[0][untouched], (model.dtype.type(0.1) * model.Wb[0])[untouched])
+    assert X.nnz == sum(map(len, rows))  # as it was
+
+
+def test_a_slice_of_sparse_rows_is_the_batch_that_it_shows():
+    rows = stored(sparse.csr_array, *FULL, *SPARSE_ROWS["an empty row"], *FULL)
+    model = net([6, 5, 3])
+    sparse_gradient = model.loss_and_gradient(rows[3:6], [0, 1, 2])[1]
+    np.testing.assert_allclose(sparse_gradient, model.loss_and_gradient(rows.toarray()[3:6], [0, 1, 2])[1], atol=1e-15)
+
+
+def test_a_step_through_the_net_with_sparse_rows_makes_no_second_array_like_the_weights():
+    model, D = MLP([20_000, 16, 3]), 20_000
+    rows = stored(sparse.csr_array, [(3, 1.0), (D - 1, 2.0)], [(77, -1.0)], D=D).astype(np.float32)
+    ws, r = Workspace(model, 2), np.full((2, 1), 0.5, np.float32)
+    dlogp = -r * np.eye(3, dtype=np.float32)[:2]
+    with traced_memory() as risen:
+        model.forward(rows, ws)
+        model.loss(dlogp, r, ws)
+        model.backward(dlogp, ws)
+        assert risen() < model.weights[0].nbytes / 10
+
+
+def test_the_gradient_of_sparse_rows_is_that_of_the_loss():
+    rows = stored(sparse.csr_array, *SPARSE_ROWS["a column twice in a row"])
+    assert max(gradient_errors(net([6, 5, 3]), rows, [0, 1, 2]).values()) < 1e-13
+
+
 def test_predictions_do_not_depend_on_the_block_they_fall_in():
-    rows = np.random.default_rng(2).normal(size=(2 * BLOCK + 3, 4))
+    rows = np.random.default_rng(2).normal(size=(2 * ROWS + 3, 4))
     model = net()
     p = model.predict_proba(rows)
-    assert p.shape == (2 * BLOCK + 3, 3)
+    assert p.shape == (2 * ROWS + 3, 3)
     np.testing.assert_allclose(p[-3:], model.predict_proba(rows[-3:]), rtol=1e-12)
     np.testing.assert_array_equal(model.predict(rows), p.argmax(axis=1))
     assert model.predict(rows[:0]).shape == (0,)

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from layouts import in_every_layout
 
 from minnet.core.gradcheck import complex_step
 from minnet.core.softmax import (
     ROADS,
     cross_entropy,
+    dz_by_road,
     log_softmax,
     mean_cross_entropy,
     one_hot,
@@ -22,6 +24,8 @@ from minnet.core.softmax import (
 P = softmax([1.0, -0.5, 0.3, 2.0])  # one row to show things on, n = 4
 N_CLASSES = len(P)
 EYE = np.eye(N_CLASSES)
+
+shapes = pytest.mark.parametrize("shape", [(5, 3), (3, 3), (1, 4), (4, 1)], ids=str)
 
 
 def logits(dtype=np.float64, largest=50.0):
@@ -73,6 +77,18 @@ def test_softmax_writes_into_its_buffers():
     assert softmax(z, out=p, shifted=shifted, total=total) is p
     np.testing.assert_array_equal(shifted, [[-2, 0], [0, 0]])
     np.testing.assert_allclose(total[:, 0], [1 + np.exp(-2), 2])
+
+
+@shapes
+def test_softmax_is_the_same_whatever_the_layout_of_its_input_and_buffers(shape):
+    z = np.random.default_rng(0).normal(size=shape)
+    p, largest = softmax(z), z.max(axis=1, keepdims=True)
+    for z_, p_, shifted in in_every_layout(z, np.zeros(shape), np.zeros(shape)):
+        total = np.empty((len(z), 1))
+        softmax(z_, out=p_, shifted=shifted, total=total)
+        np.testing.assert_allclose(p_, p, rtol=1e-15)
+        np.testing.assert_array_equal(shifted, z - largest)
+        np.testing.assert_allclose(total, np.exp(z - largest).sum(axis=1, keepdims=True), rtol=1e-15)
 
 
 @given(logits())
@@ -210,11 +226,37 @@ def test_softmax_vjp_equals_the_jacobian_product_for_every_class(K, seed):
         np.testing.assert_allclose(softmax_vjp(p, dp), softmax_jacobian(p).T @ dp, atol=1e-16)
 
 
-def test_softmax_vjp_takes_any_leading_shape_and_complex_numbers():
+def complex_pair(*shape):
+    """p, a softmax of complex logits, and another array like it."""
     rng = np.random.default_rng(0)
-    p = softmax(rng.normal(size=(2, 3, 4)) + 1j * rng.normal(size=(2, 3, 4)))
-    dp = rng.normal(size=p.shape) + 1j * rng.normal(size=p.shape)
-    np.testing.assert_allclose(softmax_vjp(p, dp), np.einsum("...ik,...i->...k", softmax_jacobian(p), dp), atol=1e-14)
+    z, other = (rng.normal(size=shape) + 1j * rng.normal(size=shape) for _ in range(2))
+    return softmax(z), other
+
+
+@pytest.mark.parametrize("shape", [(4,), (5, 3), (3, 3), (2, 3, 4)])
+def test_softmax_vjp_takes_any_leading_shape_and_complex_numbers_without_conjugating(shape):
+    p, dp = complex_pair(*shape)
+    J_dp = np.einsum("...ik,...i->...k", softmax_jacobian(p), dp)
+    np.testing.assert_allclose(softmax_vjp(p, dp), J_dp, atol=1e-14)
+    mean_dp, dz = np.empty((*shape[:-1], 1), complex), np.empty(shape, complex)
+    assert softmax_vjp(p, dp, out=dz, mean_dp=mean_dp) is dz
+    np.testing.assert_allclose(dz, J_dp, atol=1e-14)
+    np.testing.assert_allclose(mean_dp[..., 0], (p * dp).sum(axis=-1), atol=1e-14)
+
+
+@shapes
+def test_softmax_vjp_is_the_same_whatever_the_layout(shape):
+    p, dp = (x.real for x in complex_pair(*shape))
+    expected = np.einsum("nik,ni->nk", softmax_jacobian(p), dp)
+    for p_, dp_, dz in in_every_layout(p, dp, np.zeros(shape)):
+        np.testing.assert_allclose(softmax_vjp(p_, dp_), expected, atol=1e-15)
+        softmax_vjp(p_, dp_, out=dz)
+        np.testing.assert_allclose(dz, expected, atol=1e-15)
+
+
+def test_softmax_vjp_takes_whole_numbers_and_lists():
+    np.testing.assert_allclose(softmax_vjp([0.5, 0.3, 0.2], [1, 0, 2]), [0.05, -0.27, 0.22])
+    assert softmax_vjp([1, 0], [1, 0]).tolist() == [0, 0]
 
 
 # Cross-entropy
@@ -243,13 +285,50 @@ def test_a_masked_logit_costs_nothing_where_the_target_is_zero():
     assert cross_entropy([0.0, -np.inf], [1.0, 0.0]) == 0
 
 
-def test_the_mean_loss_of_the_net_is_the_weighted_mean_of_the_rows():
+def weighted(N, K, dtype=np.float64):
+    """Logits z (N, K), targets Y (N, K) and shares r (N, 1)."""
     rng = np.random.default_rng(1)
-    z, Y, w = rng.normal(size=(5, 3)), rng.dirichlet([1, 1, 1], 5), rng.random(5)
-    shifted, total = np.empty_like(z), np.empty((5, 1))
+    z, Y, w = rng.normal(size=(N, K)), rng.dirichlet(np.ones(K), N), rng.random((N, 1))
+    return z.astype(dtype), Y.astype(dtype), (w / w.sum()).astype(dtype)
+
+
+def mean_loss(z, dlogp, r):
+    shifted, total = np.empty_like(z), np.empty_like(z, shape=(len(z), 1))
     softmax(z, shifted=shifted, total=total)
-    L = mean_cross_entropy(shifted, total, Y, (w / w.sum())[:, None])
-    np.testing.assert_allclose(L, np.average(cross_entropy(z, Y), weights=w), rtol=1e-14)
+    return mean_cross_entropy(shifted, total, dlogp, r)
+
+
+@shapes
+def test_the_mean_loss_of_the_net_is_the_weighted_mean_of_the_rows(shape):
+    z, Y, r = weighted(*shape)
+    expected = np.average(cross_entropy(z, Y), weights=r[:, 0])
+    np.testing.assert_allclose(mean_loss(z, -r * Y, r), expected, rtol=1e-14, atol=1e-16)
+
+
+@shapes
+def test_the_mean_loss_is_the_same_whatever_the_layout(shape):
+    z, Y, r = weighted(*shape)
+    expected, shifted, total = mean_loss(z, -r * Y, r), np.empty_like(z), np.empty((len(z), 1))
+    softmax(z, shifted=shifted, total=total)
+    for shifted_, dlogp in in_every_layout(shifted, -r * Y):
+        np.testing.assert_allclose(mean_cross_entropy(shifted_, total, dlogp, r), expected, rtol=1e-14, atol=1e-16)
+
+
+def test_the_mean_loss_leaves_the_logarithms_in_its_buffer():
+    z, Y, r = weighted(5, 3)
+    total, log_total = np.exp(z).sum(axis=1, keepdims=True), np.empty((5, 1))
+    loss = mean_cross_entropy(z, total, -r * Y, r, log_total)
+    np.testing.assert_array_equal(log_total, np.log(total))
+    assert loss == mean_cross_entropy(z, total, -r * Y, r)
+
+
+@shapes
+@pytest.mark.parametrize("road", ROADS)
+def test_dz_is_the_derivative_of_the_mean_loss_through_the_same_arrays(shape, road):
+    z, Y, r = weighted(*shape)
+    dlogp = (-r * Y).astype(complex)
+    measured = complex_step(lambda z: mean_loss(z.reshape(shape), dlogp, r.astype(complex)), z.ravel())
+    np.testing.assert_allclose(dz_by_road(softmax(z), -r * Y, road).ravel(), measured, rtol=1e-13, atol=1e-16)
 
 
 # The three roads to dz
@@ -309,11 +388,74 @@ def test_clipping_p_only_in_the_division_would_lose_the_gradient():
     assert abs(output_gradient(softmax(z), y)[1]) == pytest.approx(1)
 
 
-def test_buffers_receive_dp_and_dz():
-    p, dp, dz = softmax(np.zeros((2, 3))), np.empty((2, 3)), np.empty((2, 3))
-    assert output_gradient(p, [0, 2], "vjp", 0.5, dp=dp, dz=dz) is dz
-    np.testing.assert_allclose(dp, [[-1.5, 0, 0], [0, 0, -1.5]])
-    np.testing.assert_allclose(dz, (p - one_hot([0, 2], (2, 3))) / 2)
+@pytest.mark.parametrize("road", ROADS)
+def test_buffers_receive_dp_and_dz(road):
+    p, Y = softmax(np.zeros((2, 3))), one_hot([0, 2], (2, 3))
+    dp, dz, mean_dp = np.zeros((2, 3)), np.empty((2, 3)), np.zeros((2, 1))
+    assert dz_by_road(p, -0.5 * Y, road, dp, dz, mean_dp) is dz
+    np.testing.assert_allclose(dz, (p - Y) / 2)
+    np.testing.assert_allclose(dp, [[0] * 3] * 2 if road == "fused" else [[-1.5, 0, 0], [0, 0, -1.5]])
+    np.testing.assert_allclose(mean_dp, [[0]] * 2 if road == "jacobian" else [[-0.5]] * 2)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_each_road_is_the_same_whatever_the_layout(road):
+    for shape in ((5, 3), (3, 3)):
+        z, Y, r = weighted(*shape)
+        p = softmax(z)
+        for p_, dlogp, dp, dz in in_every_layout(p, -r * Y, np.zeros(shape), np.zeros(shape)):
+            dz_by_road(p_, dlogp, road, dp, dz, np.empty_like(r))
+            np.testing.assert_allclose(dz, r * (p - Y), atol=1e-15)
+            np.testing.assert_allclose(dz_by_road(p_, dlogp, road), r * (p - Y), atol=1e-15)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("shape", [(4,), (5, 3), (3, 3), (2, 3, 4)])
+def test_each_road_takes_complex_numbers_without_conjugating(road, shape):
+    p, dlogp = complex_pair(*shape)
+    expected = np.einsum("...ik,...i->...k", softmax_jacobian(p), dlogp / p)
+    np.testing.assert_allclose(dz_by_road(p, dlogp, road), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_dz_stays_float32_whatever_the_type_of_the_targets_and_shares(road):
+    p = softmax(np.zeros((2, 3), np.float32))
+    for y in ([0, 2], np.eye(3)[[0, 2]]):
+        assert output_gradient(p, y, road, np.full((2, 1), 0.5)).dtype == np.float32
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_no_road_changes_what_it_is_given(road):
+    z, Y, r = weighted(5, 3)
+    p, dlogp = softmax(z), -r * Y
+    kept = p.copy(), dlogp.copy()
+    dz_by_road(p, dlogp, road)
+    np.testing.assert_array_equal((p, dlogp), kept)
+
+
+# Targets
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int16, np.uint64, np.intp])
+def test_labels_of_any_whole_type_become_unit_vectors(dtype):
+    K = 2 if dtype is bool else 300  # more classes than int8 can number
+    y = np.array([[0, 1, 1], [1, 0, 0]] if dtype is bool else [[0, 1, 127], [3, 2, 100]]).astype(dtype)
+    for into in (np.float32, np.float64, np.complex128):
+        Y = one_hot(y, (2, 3, K), into)
+        assert Y.dtype == into
+        np.testing.assert_array_equal(Y, np.eye(K)[y.astype(int)])
+
+
+def test_one_label_and_none_become_unit_vectors_too():
+    np.testing.assert_array_equal(one_hot(2, (3,)), [0, 0, 1])
+    assert one_hot(np.zeros(0, int), (0, 3)).shape == (0, 3)
+    np.testing.assert_array_equal(one_hot([0, 0], (2, 1)), [[1], [1]])
+
+
+def test_distributions_are_taken_as_they_are():
+    Y = np.array([[0.5, 0.5], [0.25, 0.75]])
+    assert one_hot(Y, (2, 2)) is Y
+    assert one_hot(Y.tolist(), (2, 2), np.float32).dtype == np.float32
 
 
 # Mistakes
@@ -334,3 +476,12 @@ def test_one_label_out_of_range_among_good_ones_is_refused(y):
 def test_an_unknown_road_names_the_three():
     with pytest.raises(ValueError, match="jacobian, vjp, fused"):
         output_gradient([0.5, 0.5], 0, "p-y")
+    with pytest.raises(ValueError, match="unknown road 'p-y': choose from jacobian, vjp, fused"):
+        dz_by_road(P, -EYE[0], "p-y")
+
+
+@pytest.mark.parametrize("y", [[0, 3], [-1, 0], [0.0, 1.0], [[0, 1]], [0, 1, 2], [[0.5, 0.5]] * 2])
+@pytest.mark.parametrize("road", ROADS)
+def test_targets_that_do_not_fit_have_no_gradient_either(y, road):
+    with pytest.raises(ValueError, match="labels"):
+        output_gradient(softmax(np.zeros((2, 3))), y, road)

@@ -1,16 +1,23 @@
-"""The training loop: what it learns, when it stops, what it keeps, and what it refuses to go on with."""
+"""The training loop: what it learns, when it stops, what it keeps, what it refuses to go on with, what it takes."""
 
 import dataclasses
 import math
+import os
 import threading
+from itertools import cycle
 
 import numpy as np
 import pytest
+import threadpoolctl
+from memory import traced_memory
+from scipy import sparse
 
-from minnet import training
+from minnet import batches, training
 from minnet.batches import Part
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
-from minnet.core.optimizers import OPTIMIZERS, SCHEDULES
+from minnet.core.activations import ACTIVATIONS
+from minnet.core.network import ROWS, Workspace
+from minnet.core.optimizers import OPTIMIZERS, SCHEDULES, STATE
 from minnet.core.softmax import ROADS, cross_entropy
 from minnet.errors import ConfigError, TrainingError
 
@@ -221,6 +228,29 @@ def test_a_loss_that_explodes_ends_the_run_at_once_and_names_the_step(name, dtyp
         run(settings)
 
 
+def test_a_first_loss_that_is_not_finite_ends_the_run_without_a_comparison():
+    bad = part()
+    bad.X1[:] = np.float32(3e38)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(TrainingError, match=r"epoch 1 at step 1: the loss is (nan|inf); try"),
+    ):
+        run(config(model={"activation": "identity"}), bad)
+
+
+def test_a_loss_may_grow_ten_thousandfold_and_no_more(monkeypatch):
+    for factor, ends in ((0.9, False), (1.1, True)):
+        settings = config(epochs=1)
+        net = training.build(settings, D, K, None)
+        losses = iter([10.0, 10.0 * factor * training.EXPLODED, 10.0, 10.0])
+        monkeypatch.setattr(net, "loss", lambda *_, plain=net.loss, losses=losses: 0 * plain(*_) + next(losses))
+        if ends:
+            with pytest.raises(TrainingError, match=r"epoch 1 at step 2: the loss is 1\.1e\+05, after 10 at the first"):
+                list(training.train(net, part(), None, settings))
+        else:
+            assert len(list(training.train(net, part(), None, settings))) == 1
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_weights_that_overflow_in_the_very_last_step_are_noticed():
     settings = config({"name": "sgd", "learning_rate": 1e300}, epochs=1, batch_size=60)
@@ -235,21 +265,50 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run_and_names_the_step():
         run(config(model={"activation": "identity"}), validation=validation)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(monkeypatch, value):
-    settings = config()
-    net = training.build(settings, D, K, None)
-    before, backward = net.theta.copy(), net.backward
+def poisoned(net, at_step, value, monkeypatch):
+    """The net, whose gradient has this value in one place at one step."""
+    backward, steps = net.backward, []
 
     def poisoned(*arguments):
         dtheta = backward(*arguments)
-        dtheta[3] = value
+        steps.append(dtheta)
+        if len(steps) == at_step:
+            dtheta[3] = value
         return dtheta
 
     monkeypatch.setattr(net, "backward", poisoned)
-    with pytest.raises(TrainingError, match="epoch 1 at step 1: the gradient is not finite"):
+    return net
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_is_noticed_at_the_next_step(monkeypatch, value, name, max_grad_norm):
+    settings = config({"name": name}, max_grad_norm=max_grad_norm)
+    net = poisoned(training.build(settings, D, K, None), 2, value, monkeypatch)
+    with pytest.raises(TrainingError, match="epoch 1 at step 3: a weight is not finite"):
         list(training.train(net, part(), None, settings))
-    np.testing.assert_array_equal(net.theta, before)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_in_the_last_step_is_noticed_before_the_epoch_counts(monkeypatch, value, name):
+    settings = config({"name": name}, epochs=1)
+    net = poisoned(training.build(settings, D, K, None), 4, value, monkeypatch)
+    with pytest.raises(TrainingError, match="epoch 1 at step 4: a weight is not finite"):
+        list(training.train(net, part(), part(seed=1), settings))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_no_row_multiplies_is_noticed_at_the_end_of_the_epoch(monkeypatch, value):
+    settings, rows = config(), part()
+    rows.X1 = sparse.csr_array(rows.X1[:, :-1] * [0, 1, 1, 1, 1], dtype=np.float32)  # nothing is stored in column 0
+    net = poisoned(training.build(settings, D, K, None), 2, value, monkeypatch)
+    with pytest.raises(TrainingError, match="epoch 1 at step 4: a weight is not finite"):
+        list(training.train(net, rows, None, settings))
 
 
 def test_a_huge_but_finite_gradient_is_no_divergence(monkeypatch):
@@ -288,6 +347,20 @@ def test_evaluate_gives_the_plain_loss_whatever_the_training_loss_is():
     assert measured.accuracy == np.mean(z.argmax(axis=1) == rows.y)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("N", [1, ROWS, ROWS + 1, 2 * ROWS + 3])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_evaluating_in_blocks_of_rows_is_evaluating_all_at_once(N, dtype, form):
+    net, rows = training.build(config(model={"hidden": [8], "dtype": dtype}), D, K, None), part(N, noise=2)
+    rows.y = np.roll(rows.y, N // 3)  # blocks differ in how many rows are right
+    X1 = rows.X1.astype(dtype)
+    z = net.forward(X1, Workspace(net, N)).copy()
+    measured = training.evaluate(net, Part(X1 if form is np.asarray else form(X1[:, :-1]), rows.y))
+    assert measured.loss == pytest.approx(cross_entropy(z.astype("float64"), rows.y).mean(), rel=1e-6)
+    np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
+    assert measured.accuracy == np.mean(z.argmax(axis=1) == rows.y)
+
+
 CLASSES = np.array(["ash", "elm", "oak"])
 
 
@@ -313,3 +386,138 @@ def test_a_table_of_class_weights_goes_by_label():
 def test_class_weights_that_make_no_sense_are_refused(table, message):
     with pytest.raises(ConfigError, match=message):
         training.class_weights(table, np.zeros(1), CLASSES)
+
+
+# Numbers that die away
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if STATE[name]])
+def test_behind_units_that_have_died_the_state_becomes_0(monkeypatch, name):
+    states, new_state = [], training.new_state
+    monkeypatch.setattr(training, "new_state", lambda *args: states.append(new_state(*args)) or states[-1])
+    decays = {"momentum": 0.6, "beta1": 0.6, "beta2": 0.6}  # at which the smallest number rounds to itself
+    settings = config({"name": name, "weight_decay": 0.0, "learning_rate": 1e-3} | decays, epochs=6, batch_size=1)
+    net = training.build(settings, D, K, None)
+    weights = net.layer_sizes[0] * net.layer_sizes[1]
+    alive = []
+    for epoch in training.train(net, part(), None, settings):
+        for vector in states[0].values():
+            assert not ((vector != 0) & (np.abs(vector) < np.finfo(vector.dtype).tiny)).any()
+            alive.append(np.count_nonzero(vector[:weights]))
+        if epoch.epoch == 1:
+            net.biases[0][:] = -1000  # no relu is ever on again
+    assert alive[0] == weights and alive[-1] == 0
+    assert all(vector[-K:].all() for vector in states[0].values())
+
+
+# Threads
+
+
+def in_threads(net, batch_size):
+    """How many threads BLAS has inside, and before and after."""
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    before = threads()
+    with training.blas_threads(net, batch_size):
+        inside = threads()
+    assert threads() == before
+    return inside
+
+
+@pytest.fixture(params=[1, 3])
+def threads_outside(request):
+    """BLAS starts with so many threads."""
+    with threadpoolctl.threadpool_limits(request.param, user_api="blas"):
+        yield
+
+
+@pytest.fixture
+def one_thread():
+    """BLAS has one thread, so that a machine that is busy elsewhere does not make two wait for each other."""
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.mark.parametrize(("cores", "large"), [(1, 1), (2, 2), (64, 2)])
+@pytest.mark.usefixtures("threads_outside")
+def test_large_batches_get_two_threads_if_there_are_two_cores_and_small_ones_one(monkeypatch, cores, large):
+    net = training.build(config(), D, K, None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(training, "LARGE", 16 * net.theta.size)
+    assert in_threads(net, 15) == {1}
+    assert in_threads(net, 16) == in_threads(net, 10**12) == {large}
+
+
+@pytest.mark.parametrize(("cores", "large"), [(None, 1), (1, 1), (8, 2)])
+def test_where_the_system_does_not_tell_which_cores_may_be_used_all_are_counted(monkeypatch, cores, large):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert in_threads(training.build(config(), D, K, None), training.LARGE) == {large}
+
+
+@pytest.mark.usefixtures("threads_outside")
+def test_the_threads_come_back_after_an_error():
+    before = threadpoolctl.threadpool_info()
+    with pytest.raises(KeyError), training.blas_threads(training.build(config(), D, K, None), 1):
+        raise KeyError
+    assert threadpoolctl.threadpool_info() == before
+
+
+# Memory
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("activation", "optimizer", "road"), [*zip(ACTIVATIONS, cycle(OPTIMIZERS), cycle(ROADS[1:]))])
+def test_a_step_allocates_no_array(monkeypatch, activation, optimizer, road, dtype):
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 1)  # a chunk, for which arrays are made, is one batch
+    settings = config(
+        {"name": optimizer, "weight_decay": 0.01},
+        {"hidden": [250, 16, 300], "activation": activation, "output_gradient": road, "dropout": 0.2, "dtype": dtype},
+        epochs=3,
+        batch_size=1000,
+        label_smoothing=0.1,
+        max_grad_norm=0.1,
+    )
+    net, rows = training.build(settings, D, K, np.array([1.0, 2.0, 0.5])), part(3000)
+    rows.X1 = rows.X1.astype(dtype)
+    smallest = 1000 * 250 * net.dtype.itemsize
+    with traced_memory() as risen:
+        rises = [risen() for _ in training.train(net, rows, None, settings)]
+    assert rises[0] > smallest  # the workspace is made once
+    assert max(rises[1:]) < smallest / 3  # NumPy's own buffers, flushing the state and such
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_training_a_large_net_takes_five_times_its_parameters(name, dtype):
+    settings = config(
+        {"name": name, "weight_decay": 0.01},
+        {"hidden": [1990], "dropout": 0.1, "dtype": dtype},
+        epochs=2,
+        batch_size=4,
+        max_grad_norm=1.0,
+    )
+    X1 = np.random.default_rng(0).normal(size=(8, 1001)).astype(dtype)
+    rows = Part(X1, np.arange(8) % K)
+    with traced_memory() as risen:
+        net = training.build(settings, 1000, K, None)
+        assert len(list(training.train(net, rows, rows, settings))) == 2
+        taken = risen()
+    assert net.theta.size > 1_990_000
+    # theta, dtheta, two moments and the best theta; a byte more to see whether each weight is finite
+    assert taken < 5.05 * net.theta.nbytes + net.theta.size
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_training_on_many_rows_makes_no_second_copy_of_them():
+    N = 75_000
+    rows = Part(np.ones((N, 101), np.float32), np.arange(N) % K)
+    settings = config(epochs=1, batch_size=250)
+    net = training.build(settings, 100, K, None)
+    with traced_memory() as risen:
+        list(training.train(net, rows, rows, settings))
+        assert risen() < rows.X1.nbytes / 4  # a chunk of rows, their order, and the class given to each

@@ -21,6 +21,7 @@ Notation. For these things the code uses these names and no others:
     y, Y           (N,), (N, K)       labels 0..K-1; their one-hot or soft form, rows summing to 1
     r              (N, 1)             each row's share of the mean: 1/N, or w / sum(w) with row weights w
     L              scalar             mean cross-entropy over the batch, sum(r * loss of the row)
+    dlogp          (N, K)             dL/dlog p = -r Y, where the backward pass starts
     dp, dz, dh...  as p, z, h...      dL/dp, dL/dz, dL/dh... always of the mean loss
     theta, dtheta  (P,)               all parameters and their gradient, flat; W, b, dW, db are views
 """

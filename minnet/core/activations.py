@@ -1,8 +1,9 @@
 """Each activation beside its derivative.
 
-`f(a, out)` writes the activation; `f_slope(a, h, out)` writes dh/da, given also h = f(a), since for tanh and
-the logistic function the slope is cheapest from h. All act element by element, so the backward pass is one
-product: da = dh * slope. At the kink of relu and leaky_relu, a = 0, the slope of the left side is taken.
+`f(a, out)` writes the activation; `f_slope(a, h, out, scratch)` writes dh/da, given also h = f(a), since for tanh
+and the logistic function the slope is cheapest from h; `scratch`, shaped as a, is for steps between. All act
+element by element, so the backward pass is one product: da = dh * slope. At the kink of relu and leaky_relu, a = 0,
+the slope of the left side is taken.
 
 All work on complex input too (see gradcheck.py): comparisons then look at the real part first.
 """
@@ -24,7 +25,7 @@ def relu(a: NDArray, out: NDArray) -> None:
     np.maximum(a, 0, out=out)
 
 
-def relu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+def relu_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
     """1 where a > 0, else 0"""
     np.greater(a, 0, out=out)
 
@@ -35,7 +36,7 @@ def leaky_relu(a: NDArray, out: NDArray) -> None:
     np.maximum(a, out, out=out)
 
 
-def leaky_relu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+def leaky_relu_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
     """1 where a > 0, else 0.01"""
     np.greater(a, 0, out=out)
     np.maximum(out, LEAK, out=out)
@@ -46,7 +47,7 @@ def tanh(a: NDArray, out: NDArray) -> None:
     np.tanh(a, out=out)
 
 
-def tanh_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+def tanh_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
     """1 - h^2"""
     np.multiply(h, h, out=out)
     np.subtract(1, out, out=out)
@@ -60,7 +61,7 @@ def logistic(a: NDArray, out: NDArray) -> None:
     np.multiply(out, 0.5, out=out)
 
 
-def logistic_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+def logistic_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
     """h (1 - h)"""
     np.subtract(1, h, out=out)
     np.multiply(h, out, out=out)
@@ -71,32 +72,45 @@ def identity(a: NDArray, out: NDArray) -> None:
     np.copyto(out, a)
 
 
-def identity_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
+def identity_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
     """1"""
     out.fill(1)
 
 
 def gelu(a: NDArray, out: NDArray) -> None:
-    """h = a/2 (1 + tanh u), u = sqrt(2/pi) (a + 0.044715 a^3): the tanh form of Hendrycks and Gimpel (2016)"""
-    np.copyto(out, 0.5 * a * (1 + np.tanh(_gelu_u(a))))
+    """h = a s, s = (1 + tanh u)/2, u = sqrt(2/pi) (a + 0.044715 a^3): the tanh form of Hendrycks and Gimpel (2016)"""
+    _gelu_s(a, out)
+    np.multiply(a, out, out=out)
 
 
-def gelu_slope(a: NDArray, h: NDArray, out: NDArray) -> None:
-    """(1 + tanh u)/2 + a/2 (1 - tanh^2 u) du/da, du/da = sqrt(2/pi) (1 + 3 * 0.044715 a^2)"""
-    t = np.tanh(_gelu_u(a))
-    du = GELU_SCALE * (1 + 3 * GELU_CUBIC * a * a)
-    np.copyto(out, 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * du)
+def gelu_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
+    """s + 2 a s (1 - s) du/da = s (1 + (a - h) 2 du/da), du/da = sqrt(2/pi) (1 + 3 * 0.044715 a^2)"""
+    np.multiply(a, a, out=out)
+    np.multiply(out, 6 * GELU_SCALE * GELU_CUBIC, out=out)
+    np.add(out, 2 * GELU_SCALE, out=out)
+    np.subtract(a, h, out=scratch)
+    np.multiply(out, scratch, out=out)
+    np.add(out, 1, out=out)
+    _gelu_s(a, scratch)
+    np.multiply(out, scratch, out=out)
 
 
-def _gelu_u(a: NDArray) -> NDArray:
-    return GELU_SCALE * (a + GELU_CUBIC * a * a * a)
+def _gelu_s(a: NDArray, out: NDArray) -> None:
+    """s = (1 + tanh u)/2"""
+    np.multiply(a, a, out=out)
+    np.multiply(out, GELU_SCALE * GELU_CUBIC, out=out)
+    np.add(out, GELU_SCALE, out=out)
+    np.multiply(out, a, out=out)  # u
+    np.tanh(out, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, 0.5, out=out)
 
 
 class Activation(NamedTuple):
     """An activation, its slope, and how the weights that feed it start (`initialise` in network.py)."""
 
     function: Callable[[NDArray, NDArray], None]
-    slope: Callable[[NDArray, NDArray, NDArray], None]
+    slope: Callable[[NDArray, NDArray, NDArray, NDArray], None]
     initialisation: str
 
 

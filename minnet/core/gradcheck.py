@@ -73,13 +73,14 @@ def measured_gradient(
     X1 = probe.with_ones(X)
     Y, w = probe.targets(y, sample_weight)
     r, ws = probe.shares(w), Workspace(probe, len(Y))
+    dlogp = -r * Y
     if rng_seed is not None:
         probe.draw_masks(ws, np.random.default_rng(rng_seed))
 
     def f(theta: NDArray) -> Any:
         probe.theta[:] = theta
         probe.forward(X1, ws)
-        return probe.loss(Y, r, ws) + probe.penalty()
+        return probe.loss(dlogp, r, ws) + probe.penalty()
 
     if method == "complex":
         return complex_step(f, net.theta)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minnet.core.activations import ACTIVATIONS
-from minnet.core.softmax import ROADS, mean_cross_entropy, one_hot, output_gradient, softmax
+from minnet.core.softmax import ROADS, dz_by_road, mean_cross_entropy, one_hot, softmax
 
-BLOCK = 1024  # rows at a time when predicting, so that activations are held for so many only
+ROWS = 1024  # rows at a time when predicting, so that activations are held for so many only
+BLOCK = 2**14  # numbers at a time in elementwise work, so that they stay in the cache
 
 
 class Workspace:
@@ -28,26 +29,35 @@ class Workspace:
     h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
     result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, p: see softmax.
     dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l].
+
+    Arrays (N, K) lie in memory column by column: NumPy then works on N numbers at a time where it reduces over
+    the classes or spreads a number per row, not on K, which is mostly smaller.
     """
 
     def __init__(self, net: "MLP", N: int, backward: bool = True) -> None:
         def array(*shape: int) -> NDArray:
             return np.empty(shape, net.dtype)
 
+        def columns(n: int) -> NDArray:
+            return np.empty((n, N), net.dtype).T
+
         hidden, K = net.layer_sizes[1:-1], net.layer_sizes[-1]
         dropout = backward and net.dropout > 0
         self.N = N
-        self.a = [array(N, n) for n in (*hidden, K)]
+        self.a = [*(array(N, n) for n in hidden), columns(K)]
         self.z = self.a[-1]
         self.h1: list[Any] = [None, *(np.ones((N, n + 1), net.dtype) for n in hidden)]
         self.kept: list[Any] = [None, *(h1[:, :-1] for h1 in self.h1[1:])]
         self.h: list[Any] = [None, *(array(N, n) for n in hidden)] if dropout else self.kept
         self.mask: list[Any] = [None, *(np.ones((N, n), net.dtype) for n in hidden)] if dropout else []
-        self.shifted, self.total, self.p = array(N, K), array(N, 1), array(N, K)
+        self.uniform = np.empty(N * max(hidden, default=0) if dropout else 0, np.float32)
+        self.shifted, self.p, self.total, self.log_total = columns(K), columns(K), array(N, 1), array(N, 1)
         if backward:
-            self.dp, self.dz = array(N, K), array(N, K)
+            self.dp, self.dz, self.mean_dp = columns(K), columns(K), array(N, 1)
             self.dh: list[Any] = [None, *(array(N, n) for n in hidden)]
             self.da = [*(array(N, n) for n in hidden), self.dz]
+            scratch = array(N, max(hidden, default=0))
+            self.scratch: list[Any] = [None, *(scratch[:, :n] for n in hidden)]
 
 
 class MLP:
@@ -96,9 +106,11 @@ class MLP:
         self.dtype = np.dtype(dtype)
         self._validate(activation)
 
+        self.f = [ACTIVATIONS[name] for name in self.activation]
         self.theta, self.Wb = self._layers()
         self.dtheta, self.dWb = self._layers()
         self.weights, self.biases = [Wb[:-1] for Wb in self.Wb], [Wb[-1] for Wb in self.Wb]
+        self.scratch = np.empty(min(self.theta.size, BLOCK) if l2 else 0, self.dtype)
         self.initialise(np.random.default_rng(seed))
 
     def _validate(self, activation: str | Sequence[str]) -> None:
@@ -143,46 +155,56 @@ class MLP:
     def forward(self, X1: Any, ws: Workspace) -> NDArray:
         """z (N, K) from X1 (N, D + 1), a dense array, or from a scipy sparse X (N, D); all steps stay in ws."""
         ws.h1[0] = X1
-        for l, name in enumerate(self.activation):
+        for l, f in enumerate(self.f):
             _affine(ws.h1[l], self.Wb[l], out=ws.a[l])  # a = h @ W + b
-            ACTIVATIONS[name].function(ws.a[l], ws.h[l + 1])  # h = f(a)
+            f.function(ws.a[l], ws.h[l + 1])  # h = f(a)
             if ws.mask:
                 np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])
         _affine(ws.h1[-1], self.Wb[-1], out=ws.z)
         return ws.z
 
-    def loss(self, Y: NDArray, r: NDArray, ws: Workspace) -> Any:
-        """Mean cross-entropy after `forward`, from targets Y (N, K) and row shares r (N, 1); leaves p in ws."""
-        softmax(ws.z, out=ws.p, shifted=ws.shifted, total=ws.total)
-        return mean_cross_entropy(ws.shifted, ws.total, Y, r)
+    def loss(self, dlogp: NDArray, r: NDArray, ws: Workspace) -> Any:
+        """Mean cross-entropy after `forward`, from row shares r (N, 1) and dlogp (N, K) = -r Y; leaves p in ws."""
+        softmax(ws.z, ws.p, ws.shifted, ws.total)
+        return mean_cross_entropy(ws.shifted, ws.total, dlogp, r, ws.log_total)
 
     def penalty(self) -> Any:
         """l2/2 * sum(W^2), which `loss_and_gradient` adds to the mean cross-entropy."""
         return self.l2 / 2 * sum((W * W).sum() for W in self.weights) if self.l2 else 0.0
 
-    def backward(self, Y: NDArray, r: NDArray, ws: Workspace) -> NDArray:
-        """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with r."""
-        da = output_gradient(ws.p, Y, self.output_gradient, r, dp=ws.dp, dz=ws.dz)
+    def backward(self, dlogp: NDArray, ws: Workspace) -> NDArray:
+        """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with dlogp."""
+        da = dz_by_road(ws.p, dlogp, self.output_gradient, ws.dp, ws.dz, ws.mean_dp)
         for l in reversed(range(len(self.Wb))):
             _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # dW = h^T @ da, db = sum of da over rows
             if l > 0:
-                dh = np.matmul(da, self.weights[l].T, out=ws.dh[l])
+                dh = np.dot(da, self.weights[l].T, out=ws.dh[l])
                 if ws.mask:
                     np.multiply(dh, ws.mask[l], out=dh)
                 da = ws.da[l - 1]
-                ACTIVATIONS[self.activation[l - 1]].slope(ws.a[l - 1], ws.h[l], da)  # f'(a)
+                self.f[l - 1].slope(ws.a[l - 1], ws.h[l], da, ws.scratch[l])  # f'(a)
                 np.multiply(dh, da, out=da)  # da = dh * f'(a)
         if self.l2:
-            for W, dWb in zip(self.weights, self.dWb, strict=True):
-                dWb[:-1] += self.l2 * W
+            self._add_penalty_gradient()
         return self.dtheta
+
+    def _add_penalty_gradient(self) -> None:
+        """dW += l2 * W, a block at a time."""
+        for W, dWb in zip(self.weights, self.dWb, strict=True):
+            W, dW = W.reshape(-1), dWb[:-1].reshape(-1)
+            for start in range(0, W.size, BLOCK):
+                block = slice(start, start + BLOCK)
+                dW[block] += np.multiply(W[block], self.l2, out=self.scratch[: len(W[block])])
 
     def draw_masks(self, ws: Workspace, rng: np.random.Generator) -> None:
         """New dropout masks: 0 with chance `dropout`, else 1/(1 - dropout), so that the mean stays (inverted dropout,
         Srivastava et al. 2014, section 10). They hold until drawn again, which gradient checks rely on."""
         keep = 1 - self.dropout
         for mask in ws.mask[1:]:
-            np.divide(rng.random(mask.shape, dtype=np.float32) < keep, keep, out=mask)
+            uniform = ws.uniform[: mask.size].reshape(mask.shape)
+            rng.random(out=uniform, dtype=np.float32)
+            np.less(uniform, keep, out=mask)
+            np.divide(mask, keep, out=mask)
 
     def targets(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
         """Y (N, K), smoothed, and the rows' weights (N,), from labels (N,) or distributions (N, K).
@@ -227,11 +249,12 @@ class MLP:
         if X1.shape[0] != len(Y):
             raise ValueError(f"X has {X1.shape[0]} rows, y has {len(Y)}")
         r, ws = self.shares(w), Workspace(self, len(Y))
+        dlogp = -r * Y
         if rng is not None:
             self.draw_masks(ws, rng)
         self.forward(X1, ws)
-        loss = self.loss(Y, r, ws) + self.penalty()
-        return loss, self.backward(Y, r, ws).copy()
+        loss = self.loss(dlogp, r, ws) + self.penalty()
+        return loss, self.backward(dlogp, ws).copy()
 
     def with_ones(self, X: Any) -> Any:
         """X (N, D) in the dtype of the net with a column of ones, (N, D + 1); a sparse X stays (N, D).
@@ -251,10 +274,12 @@ class MLP:
         """z (N, K) for X (N, D), or for X1 (N, D + 1) if `has_ones`; without dropout, a block of rows at a time."""
         X = _rows(X)
         z = np.empty((X.shape[0], self.layer_sizes[-1]), self.dtype)
-        for start in range(0, len(z), BLOCK):
-            block = X[start : start + BLOCK]
-            ws = Workspace(self, block.shape[0], backward=False)
-            z[start : start + BLOCK] = self.forward(block if has_ones else self.with_ones(block), ws)
+        ws = Workspace(self, min(ROWS, len(z)), backward=False)
+        for start in range(0, len(z), ROWS):
+            block = X[start : start + ROWS]
+            if block.shape[0] < ws.N:
+                ws = Workspace(self, block.shape[0], backward=False)
+            z[start : start + ROWS] = self.forward(block if has_ones else self.with_ones(block), ws)
         return z
 
     def predict_proba(self, X: Any) -> NDArray:
@@ -304,9 +329,13 @@ def _affine(h1: Any, Wb: NDArray, out: NDArray) -> None:
 
 
 def _affine_transposed(h1: Any, da: NDArray, out: NDArray) -> None:
-    """dWb = h1^T @ da: dW, and below it db, where the ones have summed da over the rows."""
+    """dWb = h1^T @ da: dW, and as its last row db, where the ones of h1 have summed da over the rows."""
     if isinstance(h1, np.ndarray):
-        np.matmul(h1.T, da, out=out)
+        np.dot(h1.T, da, out=out)
     else:
-        out[:-1] = h1.T @ da
+        # only the columns that have values in these rows: scipy's product would make all of dW anew
+        columns, indices = np.unique(h1.indices, return_inverse=True)
+        values = type(h1)((h1.data, indices, h1.indptr), shape=(len(da), len(columns)))
+        out[:-1] = 0
+        out[columns] = values.T @ da
         np.sum(da, axis=0, out=out[-1])

@@ -10,6 +10,9 @@ input serves one purpose: f(x + ih) carries f'(x) in its imaginary part, so deri
 last digit (gradcheck.py).
 """
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -23,7 +26,7 @@ def softmax(
 
     Subtracting the row's largest logit changes nothing, since it cancels, and keeps exp from overflowing.
     `shifted` (..., K) and `total` (..., 1), if given, receive z - max(z) and the sum of its exponentials:
-    `mean_cross_entropy` takes the loss from these two.
+    `mean_cross_entropy` takes the loss from these two. (`total` holds the maximum before it holds the sum.)
 
     p is floored at the smallest normal number of its dtype: an exact 0 would make 1/p infinite and the
     road through dp = -y/p lose its gradient. With the floor, p * (1/p) is 1 again.
@@ -32,11 +35,12 @@ def softmax(
     array([0.09  , 0.2447, 0.6652])
     """
     z = _inexact(z)
-    shifted = np.subtract(z, z.max(axis=-1, keepdims=True), out=shifted)
+    largest = np.maximum.reduce(z, axis=-1, keepdims=True, out=total)
+    shifted = np.subtract(z, largest, out=shifted)
     p = np.exp(shifted, out=out)
-    total = p.sum(axis=-1, keepdims=True, out=total)
+    total = np.add.reduce(p, axis=-1, keepdims=True, out=total)
     np.divide(p, total, out=p)
-    return np.maximum(p, np.finfo(p.dtype).tiny, out=p)
+    return np.maximum(p, _tiny(p.dtype), out=p)
 
 
 def log_softmax(z: ArrayLike) -> NDArray:
@@ -77,18 +81,20 @@ def softmax_jacobian(p: ArrayLike) -> NDArray:
     return p[..., :, None] * (eye - p[..., None, :])
 
 
-def softmax_vjp(p: ArrayLike, dp: ArrayLike, out: NDArray | None = None) -> NDArray:
+def softmax_vjp(p: ArrayLike, dp: ArrayLike, out: NDArray | None = None, mean_dp: NDArray | None = None) -> NDArray:
     """dz = J^T dp without writing J out: p * (dp - <dp, p>), for p and dp (..., K).
 
     From J = diag(p) - p p^T: J^T dp = p * dp - p (p^T dp). It takes 2K multiplications a row, J^T dp takes K^2.
+    <dp, p> is the mean of dp under p; it is written into `mean_dp` (..., 1) if given, dz into `out`.
 
     >>> p, dp = np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 2.0])
     >>> softmax_vjp(p, dp).round(4), (softmax_jacobian(p).T @ dp).round(4)
     (array([ 0.05, -0.27,  0.22]), array([ 0.05, -0.27,  0.22]))
     """
-    p, dp = _inexact(p), _inexact(dp)
-    mean_dp = np.einsum("...k,...k->...", dp, p)  # not vecdot: it would conjugate a complex dp
-    dz = np.subtract(dp, mean_dp[..., None], out=out)
+    p = _inexact(p)
+    # vecdot conjugates what comes first: conj undoes that, for complex p
+    mean_dp = np.vecdot(p.conj(), dp, keepdims=True, out=mean_dp)  # type: ignore[call-overload]
+    dz = np.subtract(dp, mean_dp, out=out)
     return np.multiply(p, dz, out=dz)
 
 
@@ -107,45 +113,52 @@ def cross_entropy(z: ArrayLike, y: ArrayLike) -> NDArray:
     return -np.multiply(Y, log_p, where=Y != 0, out=np.zeros_like(log_p)).sum(axis=-1)
 
 
-def mean_cross_entropy(shifted: NDArray, total: NDArray, Y: NDArray, r: NDArray) -> np.inexact:
+def mean_cross_entropy(
+    shifted: NDArray, total: NDArray, dlogp: NDArray, r: NDArray, log_total: NDArray | None = None
+) -> Any:
     """L = sum_n r_n * loss_n, from what `softmax` left in `shifted` (N, K) and `total` (N, 1).
 
-    With s = z - max(z), the loss of a row is log sum_j exp(s_j) - sum_k Y_k s_k, because its Y (N, K) sums
-    to 1. r (N, 1) is 1/N for the plain mean.
+    r (N, 1) is each row's share of the mean, 1/N for the plain one, and dlogp (N, K) = -r Y. Then L is just
+    <dlogp, log p>, with log p = shifted - log(total); and log(total) counts r times, as each row of Y sums to 1.
     """
-    losses = np.log(total[:, 0]) - np.einsum("nk,nk->n", Y, shifted)
-    return (losses * r[:, 0]).sum()
+    log_total = np.log(total, out=log_total)
+    return np.vdot(r, log_total) + np.vdot(dlogp.T, shifted.T)  # vdot flattens by rows, the net's arrays lie by columns
 
 
-def output_gradient(
-    p: ArrayLike,
-    y: ArrayLike,
-    road: str = "vjp",
-    r: ArrayLike = 1.0,
-    dp: NDArray | None = None,
-    dz: NDArray | None = None,
-) -> NDArray:
-    """dz = dL/dz of cross-entropy after softmax, by one of three roads that agree to rounding.
+def output_gradient(p: ArrayLike, y: ArrayLike, road: str = "vjp", r: ArrayLike = 1.0) -> NDArray:
+    """dz = dL/dz of cross-entropy after softmax: r (p - Y), by one of the three roads of `dz_by_road`.
 
-    `road` is "jacobian" (J written out, then the product), "vjp" (the product without J), or "fused"
-    (p - y). The first two start from dp = -Y/p, the third is what is left when the algebra is done by hand:
-    J^T (-Y/p) = p sum(Y) - Y = p - Y, as sum(Y) = 1.
-
-    p is (..., K); y labels (...,) or distributions (..., K); r scales each row's gradient, (..., 1) or a
-    number, and is where the 1/N of a mean comes in. `dp` and `dz` are buffers to write into.
+    p (..., K); y labels (...,) or distributions (..., K); r scales each row's gradient, (..., 1) or a number, and
+    is where the 1/N of a mean comes in. Raises ValueError for an unknown road, and for y as `one_hot` does.
 
     >>> [output_gradient([0.5, 0.3, 0.2], 0, road).round(4).tolist() for road in ROADS]
     [[-0.5, 0.3, 0.2], [-0.5, 0.3, 0.2], [-0.5, 0.3, 0.2]]
     """
     p = _inexact(p)
-    Y = one_hot(y, p.shape, p.dtype)
+    return dz_by_road(p, -np.asarray(r, p.dtype) * one_hot(y, p.shape, p.dtype), road)
+
+
+def dz_by_road(
+    p: NDArray,
+    dlogp: NDArray,
+    road: str = "vjp",
+    dp: NDArray | None = None,
+    dz: NDArray | None = None,
+    mean_dp: NDArray | None = None,
+) -> NDArray:
+    """dz (..., K) from dlogp (..., K) = -r Y, the gradient of L in log p, by one of three roads that agree to rounding.
+
+    "jacobian" writes J out and multiplies, "vjp" multiplies without writing J; both start from dp = dlogp / p, which
+    is -r Y/p. "fused" is what is left when the algebra is done by hand: J^T (-Y/p) = p sum(Y) - Y = p - Y, as
+    sum(Y) = 1. `dp`, `dz` (..., K) and `mean_dp` (..., 1) are buffers to write into.
+    """
     if road == "fused":
-        dz = np.subtract(p, Y, out=dz)
-        return np.multiply(dz, r, out=dz)
-    dp = np.divide(Y, p, out=dp)
-    np.multiply(dp, np.negative(r), out=dp)
+        minus_r = np.add.reduce(dlogp, axis=-1, keepdims=True, out=mean_dp)
+        dz = np.multiply(p, minus_r, out=dz)
+        return np.subtract(dlogp, dz, out=dz)  # r (p - Y)
+    dp = np.divide(dlogp, p, out=dp)
     if road == "vjp":
-        return softmax_vjp(p, dp, out=dz)
+        return softmax_vjp(p, dp, out=dz, mean_dp=mean_dp)
     if road == "jacobian":
         J = softmax_jacobian(p)
         return np.einsum("...ik,...i->...k", J, dp, out=dz)
@@ -170,12 +183,16 @@ def one_hot(y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike = np.float64)
         raise ValueError(f"labels must be whole numbers 0..{K - 1}, not {y.dtype}")
     if y.size and not 0 <= y.min() <= y.max() < K:
         raise ValueError(f"labels must lie in 0..{K - 1}: found {y.min()}..{y.max()}")
-    Y = np.zeros(shape, dtype)
-    np.put_along_axis(Y, y[..., None].astype(np.intp), 1, axis=-1)
-    return Y
+    return np.equal(y[..., None], np.arange(K), out=np.empty(shape, dtype), casting="unsafe")
 
 
 def _inexact(x: ArrayLike) -> NDArray:
     """x as a floating or complex array; whole numbers become float64."""
     x = np.asarray(x)
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
+@cache
+def _tiny(dtype: np.dtype) -> NDArray:
+    """The smallest normal number of a dtype, as an array: NumPy takes that sooner than a number of Python's."""
+    return np.array(np.finfo(dtype).tiny, dtype)
