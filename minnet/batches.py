@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minnet.core.network import MLP, Workspace
 
-CHUNK_BYTES = 2**22  # so many bytes of rows are held twice at a time
+CHUNK_BYTES = 2**25  # so many bytes of rows are held twice at a time
 CHUNK_BATCHES = 1024  # and so many batches, each of which is a few Python objects
 
 
@@ -24,13 +24,13 @@ class Part:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch: X1, dlogp (n, K) = -r Y and r (n, 1) as the net takes them; where the classes go that are predicted;
+    """One batch: X1, dlogp (n, K) = -r Y and r (n, 1) as the net takes them; z (n, K), where its logits are to be left;
     its workspace; its weight w, summed over the rows."""
 
     X1: Any
     dlogp: NDArray
     r: NDArray
-    predicted: NDArray
+    z: NDArray
     ws: Workspace
     w: float = 0.0
 
@@ -49,21 +49,25 @@ class Batches:
         self.steps, self.correct = math.ceil(self.N / n), 0
         self.sparse = hasattr(part.X1, "tocsr")
         columns = 0 if self.sparse else part.X1.shape[1]
-        in_chunk = CHUNK_BYTES // (n * net.dtype.itemsize * (columns + net.layer_sizes[-1]))
+        in_chunk = CHUNK_BYTES // (n * net.dtype.itemsize * (columns + 2 * net.layer_sizes[-1]))
         self.C = min(self.steps, CHUNK_BATCHES, max(1, in_chunk)) * n
         self.X1 = None if self.sparse else np.empty((self.C, columns), net.dtype)
-        self.y, self.predicted = np.empty(self.C, np.intp), np.empty(self.C, np.intp)
+        self.y = np.empty(self.C, np.intp)
         left = self.N % n
         self.full = _Group(self, 0, self.C // n, n)
         self.last = _Group(self, self.N % self.C - left, 1, left) if left else None
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Batches that together hold every row once. After the last, `correct` rows of them were predicted right."""
+        """Batches that together hold every row once. After the last, `correct` counts the rows where the logits that
+        were left in z are largest for the row's own class."""
         order, self.correct = rng.permutation(self.N), 0
         for start in range(0, self.N, self.C):
             rows = order[start : start + self.C]
             yield from self._fill(rows)
-            self.correct += int(np.count_nonzero(self.predicted[: len(rows)] == self.y[: len(rows)]))
+            whole = len(rows) // self.n * self.n
+            self.correct += self.full.correct(self.y[:whole])
+            if self.last and whole < len(rows):
+                self.correct += self.last.correct(self.y[whole : len(rows)])
 
     def _fill(self, rows: NDArray) -> list[Batch]:
         """The batches of one chunk, with these rows of the part copied into the buffers."""
@@ -84,19 +88,20 @@ class Batches:
 
 
 class _Group:
-    """S batches of n rows each, from row `start` of the buffers on, and the targets of all of them in two arrays,
-    dlogp (S, K, n) and r (S, n, 1); column by column, as the workspace has what the softmax meets. One workspace
+    """S batches of n rows each, from row `start` of the buffers on, with all their targets and logits in three arrays,
+    r (S, n, 1), dlogp and z (S, K, n); column by column, as the workspace has what the softmax meets. One workspace
     serves them all."""
 
     def __init__(self, batches: Batches, start: int, S: int, n: int) -> None:
         net = batches.net
-        self.dlogp, self.r = np.empty((S, net.layer_sizes[-1], n), net.dtype), np.empty((S, n, 1), net.dtype)
+        self.r = np.empty((S, n, 1), net.dtype)
+        self.dlogp, self.z = (np.empty((S, net.layer_sizes[-1], n), net.dtype) for _ in range(2))
         ws = Workspace(net, n)
         self.batches = []
         for s in range(S):
             rows = slice(start + s * n, start + (s + 1) * n)
             X1 = None if batches.X1 is None else batches.X1[rows]
-            self.batches.append(Batch(X1, self.dlogp[s].T, self.r[s], batches.predicted[rows], ws))
+            self.batches.append(Batch(X1, self.dlogp[s].T, self.r[s], self.z[s].T, ws))
 
     def fill(self, Y: NDArray, w: NDArray) -> list[Batch]:
         """The batches that it takes for rows with targets Y (S n, K) and weights w (S n,), with these in place."""
@@ -109,3 +114,8 @@ class _Group:
         for batch, weight in zip(self.batches, total[:, 0, 0].tolist(), strict=False):
             batch.w = weight
         return self.batches[:S]
+
+    def correct(self, y: NDArray) -> int:
+        """In how many rows, with labels y (S n,), the class of the largest logit is the right one."""
+        y = y.reshape(-1, self.z.shape[2])
+        return int(np.count_nonzero(self.z[: len(y)].argmax(axis=1) == y))

@@ -111,7 +111,7 @@ def train(
             for block in theta_blocks:
                 update(*block, t, rate, constants)
 
-            z.argmax(axis=1, out=batch.predicted)
+            np.copyto(batch.z, z)
             losses += loss * batch.w
             weight += batch.w
             if interrupted.is_set():
