@@ -102,7 +102,7 @@ def test_several_chunks_give_the_batches_of_one(N, batch_size, chunk):
 def test_a_chunk_is_of_whole_batches_and_keeps_to_its_limits_unless_it_is_one_batch(N, batch_size, chunk):
     for sparse in (False, True):
         batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
-        n, row_bytes = min(batch_size, N), 4 * (3 + (0 if sparse else 3))
+        n, row_bytes = min(batch_size, N), 4 * (2 * 3 + (0 if sparse else 3))
         assert batches.C % n == 0
         assert n <= batches.C <= max(n, min(chunk[0] // row_bytes, chunk[1] * n))
 
@@ -113,15 +113,15 @@ def test_without_limits_that_matter_a_chunk_is_the_whole_part():
 
 
 def test_batches_are_views_of_the_same_buffers_in_every_chunk_and_epoch():
-    batches = in_chunks((200, 9), numbered(40), MLP([2, 3]), 4)
+    batches = in_chunks((300, 9), numbered(40), MLP([2, 3]), 4)
     assert 4 <= batches.C < 20
-    buffers = (batches.X1, batches.full.dlogp, batches.full.r, batches.predicted)
+    buffers = (batches.X1, batches.full.dlogp, batches.full.r, batches.full.z)
     for _ in range(2):
         for batch in batches.epoch(np.random.default_rng(0)):
-            views = (batch.X1, batch.dlogp, batch.r, batch.predicted)
+            views = (batch.X1, batch.dlogp, batch.r, batch.z)
             assert all(np.shares_memory(*pair) for pair in zip(views, buffers, strict=True))
-            assert batch.dlogp.flags.f_contiguous  # by columns, as the workspace has p
-            assert {array.dtype for array in views[:3]} == {np.dtype("float32")}
+            assert batch.dlogp.flags.f_contiguous and batch.z.flags.f_contiguous  # by columns, as in the workspace
+            assert {array.dtype for array in views} == {np.dtype("float32")}
 
 
 @settings(max_examples=40)
@@ -174,7 +174,7 @@ def test_correct_counts_the_rows_that_were_predicted_right(N, batch_size, chunk)
         for right in (N // 2, N):
             for batch in batches.epoch(np.random.default_rng(0)):
                 row = rows_of(batch.X1.toarray() if sparse else batch.X1)
-                batch.predicted[:] = (row + (row >= right)) % 3  # row k is of class k % 3
+                batch.z[:] = np.eye(3)[(row + (row >= right)) % 3]  # row k is of class k % 3
             assert batches.correct == right
 
 

@@ -535,7 +535,8 @@ def test_training_a_large_net_takes_five_times_its_parameters(name, dtype):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_training_on_many_rows_makes_no_second_copy_of_them():
+def test_training_on_many_rows_copies_a_chunk_of_them_at_a_time(monkeypatch):
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 2**21)
     N = 75_000
     rows = Part(np.ones((N, 101), np.float32), np.arange(N) % K)
     settings = config(epochs=1, batch_size=250)
