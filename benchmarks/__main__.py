@@ -89,7 +89,7 @@ def growth(turns: int) -> dict:
     peers = installed(["minnet", "scikit-learn", "PyTorch"])
     jobs = {f"{n} rows": ("rows", {"n": n}, peers) for n in ROWS}
     jobs |= {f"{n} units": ("width", {"n": n}, peers) for n in WIDTHS}
-    return taking_turns(peers, jobs, min(turns, 3))
+    return taking_turns(peers, jobs, min(turns, 2))
 
 
 def roads(turns: int) -> dict:
@@ -120,7 +120,7 @@ def processes(turns: int, scratch: Path) -> dict:
         for peer in installed(["minnet", "scikit-learn", "PyTorch", "JAX"]):
             calls[net, peer] = ["-m", "benchmarks.cold", peer, net]
     answers = defaultdict(list)
-    for turn in range(min(turns, 5) + 1):
+    for turn in range(min(turns, 3) + 1):
         for name, arguments in calls.items():
             start = time.perf_counter()
             with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as process:

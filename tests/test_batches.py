@@ -53,7 +53,7 @@ def assert_same(epoch, other):
 
 
 batch_tasks = given(
-    N=st.integers(1, 40), batch_size=st.integers(1, 45), chunk=st.tuples(st.integers(1, 1200), st.integers(1, 9))
+    N=st.integers(1, 40), batch_size=st.integers(1, 45), chunk=st.tuples(st.integers(1, 3000), st.integers(1, 9))
 )
 
 

@@ -62,3 +62,14 @@ def test_the_opening_of_its_output_is_that_of_the_default_config(capsys):
 
     opening = terminal.opening(experiment.prepare(config.load(ROOT / "configs" / "digits.toml")))
     assert f"```text\n{opening}\n" in README
+
+
+def test_the_speeds_are_those_of_the_results():
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    section = README.split("## Speed")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if "batch" in line]
+    assert len(rows) == 4
+    for name, *figures in rows:
+        line = next(line for line in results.splitlines() if line.startswith(f"| {name} |"))
+        measured = [float(cell.split()[0].replace(",", "")) for cell in line.split("|")[3:-1]]
+        assert [float(figure.replace(",", "")) for figure in figures] == [round(value) for value in measured]
