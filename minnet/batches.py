@@ -49,7 +49,10 @@ class Batches:
         self.steps, self.correct = math.ceil(self.N / n), 0
         self.sparse = hasattr(part.X1, "tocsr")
         columns = 0 if self.sparse else part.X1.shape[1]
-        in_chunk = CHUNK_BYTES // (n * net.dtype.itemsize * (columns + 2 * net.layer_sizes[-1]))
+        X = part.X1
+        row_bytes = (X.data.nbytes + X.indices.nbytes) / self.N if self.sparse else X.shape[1] * net.dtype.itemsize
+        row_bytes += 2 * net.layer_sizes[-1] * net.dtype.itemsize  # dlogp and z
+        in_chunk = int(CHUNK_BYTES / (n * row_bytes))
         self.C = min(self.steps, CHUNK_BATCHES, max(1, in_chunk)) * n
         self.X1 = None if self.sparse else np.empty((self.C, columns), net.dtype)
         self.y = np.empty(self.C, np.intp)

@@ -116,10 +116,10 @@ def train(
             weight += batch.w
             if interrupted.is_set():
                 break
-        if t < epoch * batches.steps:
-            break
         if not np.isfinite(net.theta).all():
             raise _diverged("a weight is not finite", epoch, t, config)
+        if t < epoch * batches.steps:
+            break
         flush(state)
 
         measured = evaluate(net, validation) if validation is not None else None

@@ -102,9 +102,11 @@ def test_several_chunks_give_the_batches_of_one(N, batch_size, chunk):
 def test_a_chunk_is_of_whole_batches_and_keeps_to_its_limits_unless_it_is_one_batch(N, batch_size, chunk):
     for sparse in (False, True):
         batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
-        n, row_bytes = min(batch_size, N), 4 * (2 * 3 + (0 if sparse else 3))
+        part = numbered(N, sparse=sparse)
+        X_bytes = (part.X1.data.nbytes + part.X1.indices.nbytes) / N if sparse else 3 * 4
+        n, row_bytes = min(batch_size, N), 4 * 2 * 3 + X_bytes
         assert batches.C % n == 0
-        assert n <= batches.C <= max(n, min(chunk[0] // row_bytes, chunk[1] * n))
+        assert n <= batches.C <= max(n, min(int(chunk[0] / row_bytes), chunk[1] * n))
 
 
 def test_without_limits_that_matter_a_chunk_is_the_whole_part():

@@ -230,6 +230,21 @@ def test_an_interrupt_within_a_later_epoch_goes_back_to_the_last_whole_one():
     np.testing.assert_array_equal(net.theta, whole.theta)
 
 
+def test_an_interrupt_does_not_hide_a_weight_that_is_not_finite(monkeypatch):
+    settings = config({"name": "sgd"}, {"activation": "tanh"})
+    net = training.build(settings, D, K, None)
+    backward = net.backward
+
+    def poisoned(*arguments):
+        dtheta = backward(*arguments)
+        dtheta[3] = np.inf
+        return dtheta
+
+    monkeypatch.setattr(net, "backward", poisoned)
+    with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
+        list(training.train(net, part(), None, settings, _SetAfter(0)))
+
+
 # Diverging
 
 
