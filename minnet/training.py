@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minnet.batches import Batches, Part
 from minnet.config import Config, OptimizerConfig
 from minnet.core.network import MLP, ROWS
-from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, blocks, clip_by_norm, decay, flush, new_state
+from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, State, blocks, clip_by_norm, decay, flush, new_state
 from minnet.core.softmax import cross_entropy
 from minnet.errors import ConfigError, TrainingError
 
@@ -78,13 +78,12 @@ def train(
 
     Raises TrainingError when loss or weights stop being finite, or the loss explodes.
     """
-    optimizer, settings = config.optimizer, config.train
-    update, constants = OPTIMIZERS[optimizer.name], _constants(optimizer)
-    state = new_state(optimizer.name, net.theta)
+    settings, constants = config.train, optimizer_constants(config.optimizer)
+    state = new_state(config.optimizer.name, net.theta)
     theta_blocks = blocks(net.theta, net.dtheta, state)
     rng = np.random.default_rng([settings.seed, 1])  # a stream of its own, apart from the initial weights
     batches = Batches(training, net, settings.batch_size)
-    schedule = _schedule(config, batches.steps)
+    schedule = learning_rates(config, batches.steps)
     interrupted = interrupted or threading.Event()
     start, t, first_loss, limit = time.perf_counter(), 0, math.nan, sys.float_info.max
     best_loss, best_epoch, best_theta = math.inf, 0, net.theta.copy()
@@ -98,18 +97,13 @@ def train(
                 net.draw_masks(batch.ws, rng)
             z = net.forward(batch.X1, batch.ws)
             loss = float(net.loss(batch.dlogp, batch.r, batch.ws))
-            dtheta = net.backward(batch.dlogp, batch.ws)
+            net.backward(batch.dlogp, batch.ws)
 
             if not loss <= limit:
                 raise _lost(net, loss, first_loss, epoch, t, config)
             if t == 1:
                 first_loss, limit = loss, EXPLODED * max(loss, math.log(net.layer_sizes[-1]))
-            if settings.max_grad_norm:
-                clip_by_norm(dtheta, settings.max_grad_norm)
-            if optimizer.name == "adamw":
-                decay(net.weights, optimizer.weight_decay, rate)
-            for block in theta_blocks:
-                update(*block, t, rate, constants)
+            take_step(net, theta_blocks, config, constants, t, rate)
 
             np.copyto(batch.z, z)
             losses += loss * batch.w
@@ -142,6 +136,24 @@ def train(
             break
     if best_epoch:
         net.theta[:] = best_theta
+
+
+def take_step(
+    net: MLP,
+    theta_blocks: list[tuple[NDArray, NDArray, State]],
+    config: Config,
+    constants: Settings,
+    t: int,
+    learning_rate: float,
+) -> None:
+    """Step t = 1, 2, ... of the optimizer, from net.dtheta, which is used up: clip, decay, update."""
+    optimizer = config.optimizer
+    if config.train.max_grad_norm:
+        clip_by_norm(net.dtheta, config.train.max_grad_norm)  # (27)
+    if optimizer.name == "adamw":
+        decay(net.weights, optimizer.weight_decay, learning_rate)  # (28)
+    for block in theta_blocks:
+        OPTIMIZERS[optimizer.name](*block, t, learning_rate, constants)  # (29)
 
 
 def blas_threads(net: MLP, batch_size: int) -> AbstractContextManager:
@@ -188,11 +200,12 @@ def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray)
     return weights
 
 
-def _constants(optimizer: OptimizerConfig) -> Settings:
+def optimizer_constants(optimizer: OptimizerConfig) -> Settings:
+    """The constants of the update rules, from the config."""
     return Settings(optimizer.momentum, optimizer.beta1, optimizer.beta2, optimizer.epsilon)
 
 
-def _schedule(config: Config, steps: int) -> Schedule:
+def learning_rates(config: Config, steps: int) -> Schedule:
     """The config's schedule, from epochs to steps; `steps` is the number in an epoch."""
     optimizer = config.optimizer
     return Schedule(

@@ -11,41 +11,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minnet.core.network import MLP, Workspace
+from minnet.core.network import MLP
 
 METHODS = ("complex", "central")
 
 
-def complex_step(f: Callable[[NDArray], Any], x: NDArray, h: float = 1e-30) -> NDArray:
-    """df/dx (n,) of a scalar f at the real x (n,).
+def complex_step(f: Callable[[NDArray], Any], x: NDArray, h: float = 1e-30, entries: NDArray | None = None) -> NDArray:
+    """df/dx (n,) of a scalar f at the real x (n,); or df/dx_j for j in `entries` only.
 
     >>> complex_step(lambda x: np.exp(x[0]) * x[1], np.array([0.0, 3.0])).tolist()
     [3.0, 1.0]
     """
-    gradient, x = np.empty(x.size), x.astype(np.complex128)
-    for j in range(x.size):
+    entries, x = np.arange(x.size) if entries is None else entries, x.astype(np.complex128)
+    gradient = np.empty(len(entries))
+    for place, j in enumerate(entries):
         original = x[j]
         x[j] += 1j * h
-        gradient[j] = np.imag(f(x)) / h
+        gradient[place] = np.imag(f(x)) / h  # (25) Im L(theta_j + ih) / h
         x[j] = original
     return gradient
 
 
-def central_differences(f: Callable[[NDArray], Any], x: NDArray, h: float | None = None) -> NDArray:
-    """df/dx (n,) of a scalar f at x (n,). The step for x_j is h max(1, |x_j|).
+def central_differences(
+    f: Callable[[NDArray], Any], x: NDArray, h: float | None = None, entries: NDArray | None = None
+) -> NDArray:
+    """df/dx (n,) of a scalar f at x (n,), or for `entries` only. The step for x_j is h max(1, |x_j|).
 
     By default h is the cube root of the dtype's precision, where the error of the formula, of order h^2, meets
     that of rounding, of order precision/h.
     """
-    gradient, x = np.empty(x.size, x.dtype), x.copy()
+    entries, x = np.arange(x.size) if entries is None else entries, x.copy()
+    gradient = np.empty(len(entries), x.dtype)
     h = float(np.finfo(x.dtype).eps) ** (1 / 3) if h is None else h
-    for j in range(x.size):
+    for place, j in enumerate(entries):
         original = x[j]
         step = h * max(1, abs(original))
         x[j] = above = original + step
         loss_above = f(x)
         x[j] = below = original - step
-        gradient[j] = (loss_above - f(x)) / (above - below)
+        gradient[place] = (loss_above - f(x)) / (above - below)  # (26) (L(theta_j + h) - L(theta_j - h)) / 2h
         x[j] = original
     return gradient
 
@@ -64,18 +68,15 @@ def measured_gradient(
     sample_weight: ArrayLike | None = None,
     method: str = "complex",
     rng_seed: int | None = None,
+    entries: NDArray | None = None,
 ) -> NDArray:
-    """dtheta (P,) of the net's mean loss, by its real forward code and differences alone.
+    """dtheta (P,) of the net's mean loss, or its `entries` only, by its real forward code and differences alone.
 
     X (N, D); y labels (N,) or distributions (N, K). With `rng_seed`, dropout acts and its masks are held.
     """
     probe = net.astype(np.complex128 if method == "complex" else np.float64)
-    X1 = probe.with_ones(X)
-    Y, w = probe.targets(y, sample_weight)
-    r, ws = probe.shares(w), Workspace(probe, len(Y))
-    dlogp = -r * Y
-    if rng_seed is not None:
-        probe.draw_masks(ws, np.random.default_rng(rng_seed))
+    rng = None if rng_seed is None else np.random.default_rng(rng_seed)
+    X1, _, r, dlogp, ws = probe.prepare(X, y, sample_weight, rng)
 
     def f(theta: NDArray) -> Any:
         probe.theta[:] = theta
@@ -83,9 +84,9 @@ def measured_gradient(
         return probe.loss(dlogp, r, ws) + probe.penalty()
 
     if method == "complex":
-        return complex_step(f, net.theta)
+        return complex_step(f, net.theta, entries=entries)
     if method == "central":
-        return central_differences(f, net.theta.astype(np.float64))
+        return central_differences(f, net.theta.astype(np.float64), entries=entries)
     raise ValueError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
 
 

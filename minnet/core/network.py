@@ -156,11 +156,11 @@ class MLP:
         """z (N, K) from X1 (N, D + 1), a dense array, or from a scipy sparse X (N, D); all steps stay in ws."""
         ws.h1[0] = X1
         for l, f in enumerate(self.f):
-            _affine(ws.h1[l], self.Wb[l], out=ws.a[l])  # a = h @ W + b
-            f.function(ws.a[l], ws.h[l + 1])  # h = f(a)
+            _affine(ws.h1[l], self.Wb[l], out=ws.a[l])  # (2) a = h @ W + b
+            f.function(ws.a[l], ws.h[l + 1])  # (3) h = f(a)
             if ws.mask:
-                np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])
-        _affine(ws.h1[-1], self.Wb[-1], out=ws.z)
+                np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])  # (4) dropout: h * mask
+        _affine(ws.h1[-1], self.Wb[-1], out=ws.z)  # (5) z = h @ W + b
         return ws.z
 
     def loss(self, dlogp: NDArray, r: NDArray, ws: Workspace) -> Any:
@@ -176,14 +176,14 @@ class MLP:
         """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with dlogp."""
         da = dz_by_road(ws.p, dlogp, self.output_gradient, ws.dp, ws.dz, ws.mean_dp)
         for l in reversed(range(len(self.Wb))):
-            _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # dW = h^T @ da, db = sum of da over rows
+            _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # (19) dW = h^T @ da, db = sum of da over rows
             if l > 0:
-                dh = np.dot(da, self.weights[l].T, out=ws.dh[l])
+                dh = np.dot(da, self.weights[l].T, out=ws.dh[l])  # (20) dh = da @ W^T
                 if ws.mask:
-                    np.multiply(dh, ws.mask[l], out=dh)
+                    np.multiply(dh, ws.mask[l], out=dh)  # (21) the units that dropout kept, and as much larger
                 da = ws.da[l - 1]
-                self.f[l - 1].slope(ws.a[l - 1], ws.h[l], da, ws.scratch[l])  # f'(a)
-                np.multiply(dh, da, out=da)  # da = dh * f'(a)
+                self.f[l - 1].slope(ws.a[l - 1], ws.h[l], da, ws.scratch[l])  # (22) f'(a)
+                np.multiply(dh, da, out=da)  # (23) da = dh * f'(a)
         if self.l2:
             self._add_penalty_gradient()
         return self.dtheta
@@ -194,7 +194,7 @@ class MLP:
             W, dW = W.reshape(-1), dWb[:-1].reshape(-1)
             for start in range(0, W.size, BLOCK):
                 block = slice(start, start + BLOCK)
-                dW[block] += np.multiply(W[block], self.l2, out=self.scratch[: len(W[block])])
+                dW[block] += np.multiply(W[block], self.l2, out=self.scratch[: len(W[block])])  # (24) dW += l2 W
 
     def draw_masks(self, ws: Workspace, rng: np.random.Generator) -> None:
         """New dropout masks: 0 with chance `dropout`, else 1/(1 - dropout), so that the mean stays (inverted dropout,
@@ -244,17 +244,28 @@ class MLP:
         >>> bool(net.loss_and_gradient([[0.0, 1.0]], [2])[0] < loss)
         True
         """
-        X1 = self.with_ones(X)
-        Y, w = self.targets(y, sample_weight)
-        if X1.shape[0] != len(Y):
-            raise ValueError(f"X has {X1.shape[0]} rows, y has {len(Y)}")
-        r, ws = self.shares(w), Workspace(self, len(Y))
-        dlogp = -r * Y
-        if rng is not None:
-            self.draw_masks(ws, rng)
+        X1, _, r, dlogp, ws = self.prepare(X, y, sample_weight, rng)
         self.forward(X1, ws)
         loss = self.loss(dlogp, r, ws) + self.penalty()
         return loss, self.backward(dlogp, ws).copy()
+
+    def prepare(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Any, NDArray, NDArray, NDArray, Workspace]:
+        """What a pass over X and y starts from: X1, Y (N, K), r (N, 1), dlogp (N, K) and a workspace with its masks."""
+        X1 = self.with_ones(X)  # (1)
+        Y, w = self.targets(y, sample_weight)  # (9) one-hot, or smoothed, or as given
+        if X1.shape[0] != len(Y):
+            raise ValueError(f"X has {X1.shape[0]} rows, y has {len(Y)}")
+        r, ws = self.shares(w), Workspace(self, len(Y))  # (10) 1/N, or w / sum(w)
+        dlogp = -r * Y  # (11)
+        if rng is not None:
+            self.draw_masks(ws, rng)
+        return X1, Y, r, dlogp, ws
 
     def with_ones(self, X: Any) -> Any:
         """X (N, D) in the dtype of the net with a column of ones, (N, D + 1); a sparse X stays (N, D).

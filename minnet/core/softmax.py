@@ -36,10 +36,10 @@ def softmax(
     """
     z = _inexact(z)
     largest = np.maximum.reduce(z, axis=-1, keepdims=True, out=total)
-    shifted = np.subtract(z, largest, out=shifted)
+    shifted = np.subtract(z, largest, out=shifted)  # (6)
     p = np.exp(shifted, out=out)
-    total = np.add.reduce(p, axis=-1, keepdims=True, out=total)
-    np.divide(p, total, out=p)
+    total = np.add.reduce(p, axis=-1, keepdims=True, out=total)  # (7)
+    np.divide(p, total, out=p)  # (8)
     return np.maximum(p, _tiny(p.dtype), out=p)
 
 
@@ -78,7 +78,7 @@ def softmax_jacobian(p: ArrayLike) -> NDArray:
     """
     p = _inexact(p)
     eye = np.eye(p.shape[-1], dtype=p.dtype)
-    return p[..., :, None] * (eye - p[..., None, :])
+    return p[..., :, None] * (eye - p[..., None, :])  # (14) p_i (delta_ik - p_k)
 
 
 def softmax_vjp(p: ArrayLike, dp: ArrayLike, out: NDArray | None = None, mean_dp: NDArray | None = None) -> NDArray:
@@ -93,9 +93,9 @@ def softmax_vjp(p: ArrayLike, dp: ArrayLike, out: NDArray | None = None, mean_dp
     """
     p = _inexact(p)
     # vecdot conjugates what comes first: conj undoes that, for complex p
-    mean_dp = np.vecdot(p.conj(), dp, keepdims=True, out=mean_dp)  # type: ignore[call-overload]
+    mean_dp = np.vecdot(p.conj(), dp, keepdims=True, out=mean_dp)  # type: ignore[call-overload]  # (16)
     dz = np.subtract(dp, mean_dp, out=out)
-    return np.multiply(p, dz, out=dz)
+    return np.multiply(p, dz, out=dz)  # (17) p * (dp - <dp, p>)
 
 
 def cross_entropy(z: ArrayLike, y: ArrayLike) -> NDArray:
@@ -122,7 +122,8 @@ def mean_cross_entropy(
     <dlogp, log p>, with log p = shifted - log(total); and log(total) counts r times, as each row of Y sums to 1.
     """
     log_total = np.log(total, out=log_total)
-    return np.vdot(r, log_total) + np.vdot(dlogp.T, shifted.T)  # vdot flattens by rows, the net's arrays lie by columns
+    # vdot flattens by rows, the net's arrays lie by columns
+    return np.vdot(r, log_total) + np.vdot(dlogp.T, shifted.T)  # (12) L = <dlogp, log p>
 
 
 def output_gradient(p: ArrayLike, y: ArrayLike, road: str = "vjp", r: ArrayLike = 1.0) -> NDArray:
@@ -155,13 +156,13 @@ def dz_by_road(
     if road == "fused":
         minus_r = np.add.reduce(dlogp, axis=-1, keepdims=True, out=mean_dp)
         dz = np.multiply(p, minus_r, out=dz)
-        return np.subtract(dlogp, dz, out=dz)  # r (p - Y)
-    dp = np.divide(dlogp, p, out=dp)
+        return np.subtract(dlogp, dz, out=dz)  # (18) r (p - Y)
+    dp = np.divide(dlogp, p, out=dp)  # (13) dp = -r Y/p
     if road == "vjp":
         return softmax_vjp(p, dp, out=dz, mean_dp=mean_dp)
     if road == "jacobian":
         J = softmax_jacobian(p)
-        return np.einsum("...ik,...i->...k", J, dp, out=dz)
+        return np.einsum("...ik,...i->...k", J, dp, out=dz)  # (15) dz = J^T dp
     raise ValueError(f"unknown road {road!r}: choose from {', '.join(ROADS)}")
 
 
