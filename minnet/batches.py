@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minnet.core.network import MLP, Workspace
 
-CHUNK_BYTES = 2**25  # so many bytes of rows are held twice at a time
+CHUNK_BYTES = 2**25  # rows, dlogp and z of a chunk; while it is filled, targets take up to 1.5 times as much
 CHUNK_BATCHES = 1024  # and so many batches, each of which is a few Python objects
 
 

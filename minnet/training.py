@@ -110,9 +110,10 @@ def train(
             weight += batch.w
             if interrupted.is_set():
                 break
-        if not np.isfinite(net.theta).all():
+        cut_short = t < epoch * batches.steps
+        if not (cut_short and best_epoch) and not np.isfinite(net.theta).all():
             raise _diverged("a weight is not finite", epoch, t, config)
-        if t < epoch * batches.steps:
+        if cut_short:
             break
         flush(state)
 

@@ -230,19 +230,34 @@ def test_an_interrupt_within_a_later_epoch_goes_back_to_the_last_whole_one():
     np.testing.assert_array_equal(net.theta, whole.theta)
 
 
-def test_an_interrupt_does_not_hide_a_weight_that_is_not_finite(monkeypatch):
-    settings = config({"name": "sgd"}, {"activation": "tanh"})
-    net = training.build(settings, D, K, None)
-    backward = net.backward
+def poisoned_from(step, net, monkeypatch):
+    """From this step on, one entry of the gradient is infinite."""
+    backward, calls = net.backward, iter(range(1, 1000))
 
     def poisoned(*arguments):
         dtheta = backward(*arguments)
-        dtheta[3] = np.inf
+        if next(calls) >= step:
+            dtheta[3] = np.inf
         return dtheta
 
     monkeypatch.setattr(net, "backward", poisoned)
+
+
+def test_an_interrupt_does_not_hide_a_weight_that_is_not_finite(monkeypatch):
+    settings = config({"name": "sgd"}, {"activation": "tanh"})
+    net = training.build(settings, D, K, None)
+    poisoned_from(1, net, monkeypatch)
     with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
         list(training.train(net, part(), None, settings, _SetAfter(0)))
+
+
+def test_nor_does_such_a_weight_cost_the_epochs_before_the_interrupt(monkeypatch):
+    settings = config({"name": "sgd"}, {"activation": "tanh"})
+    net, whole = training.build(settings, D, K, None), training.build(settings, D, K, None)
+    list(training.train(whole, part(), None, settings, _SetAfter(4)))
+    poisoned_from(6, net, monkeypatch)
+    assert len(list(training.train(net, part(), None, settings, _SetAfter(4 + 1 + 1)))) == 1
+    np.testing.assert_array_equal(net.theta, whole.theta)
 
 
 # Diverging

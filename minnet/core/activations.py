@@ -84,7 +84,10 @@ def gelu(a: NDArray, out: NDArray) -> None:
 
 
 def gelu_slope(a: NDArray, h: NDArray, out: NDArray, scratch: NDArray) -> None:
-    """s + 2 a s (1 - s) du/da = s (1 + (a - h) 2 du/da), du/da = sqrt(2/pi) (1 + 3 * 0.044715 a^2)"""
+    """s + 2 a s (1 - s) du/da = s (1 + (a - h) 2 du/da), du/da = sqrt(2/pi) (1 + 3 * 0.044715 a^2)
+
+    It overflows where a^3 does: below about -1e13 in float32 it is NaN.
+    """
     np.multiply(a, a, out=out)
     np.multiply(out, 6 * GELU_SCALE * GELU_CUBIC, out=out)
     np.add(out, 2 * GELU_SCALE, out=out)

@@ -19,7 +19,7 @@ from minnet.core.activations import ACTIVATIONS
 from minnet.core.softmax import ROADS, dz_by_road, mean_cross_entropy, one_hot, softmax
 
 ROWS = 1024  # rows at a time when predicting, so that activations are held for so many only
-BLOCK = 2**14  # numbers at a time in elementwise work, so that they stay in the cache
+BLOCK = 2**14  # numbers of W at a time when the penalty is added, so that they stay in the cache
 
 
 class Workspace:
@@ -27,8 +27,9 @@ class Workspace:
 
     h1[l] (N, n_in + 1) enters layer l, and h1[0] is X1; a[l] (N, n_out) leaves it, and the last is z.
     h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
-    result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, p: see softmax.
-    dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l].
+    result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, log_total, p: see softmax.
+    dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l]; mean_dp (N, 1) is <dp, p>. `uniform` and scratch[l] are
+    room for the draws of masks and for slopes.
 
     Arrays (N, K) lie in memory column by column: NumPy then works on N numbers at a time where it reduces over
     the classes or spreads a number per row, not on K, which is mostly smaller.
@@ -110,7 +111,7 @@ class MLP:
         self.theta, self.Wb = self._layers()
         self.dtheta, self.dWb = self._layers()
         self.weights, self.biases = [Wb[:-1] for Wb in self.Wb], [Wb[-1] for Wb in self.Wb]
-        self.scratch = np.empty(min(self.theta.size, BLOCK) if l2 else 0, self.dtype)
+        self.scratch = np.empty(min(self.theta.size, BLOCK) if l2 else 0, self.dtype)  # for l2 W
         self.initialise(np.random.default_rng(seed))
 
     def _validate(self, activation: str | Sequence[str]) -> None:

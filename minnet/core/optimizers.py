@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 State = dict[str, NDArray]
-BLOCK = 2**16
+BLOCK = 2**16  # numbers of theta in one update: with dtheta, m and v, a megabyte of float32
 
 
 @dataclass(frozen=True)
