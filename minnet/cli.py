@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import difflib
+import json
 import os
 import signal
 import sys
@@ -17,11 +18,16 @@ import numpy as np
 from minnet import config as configs
 from minnet import experiment, storage, terminal, training
 from minnet.errors import ConfigError, MinnetError
+from minnet.study import text
 from minnet.training import Epoch
 
 DEFAULT_CONFIG = "digits"
 METRICS = [f.name for f in fields(Epoch) if f.name != "best_epoch"]
-COMMANDS = ("train",)
+USAGE = """usage: minnet train [CONFIG.toml] [section.key=value ...]   train a classifier
+       minnet study [CONFIG.toml] [section.key=value ...]   print every number of one step of backprop
+       minnet check [CONFIG.toml] [section.key=value ...]   check the gradient of a config
+
+minnet COMMAND --help says more."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,16 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not argv:
             raise ConfigError("no command: try minnet train, or minnet --help")
         if argv[0] in ("-h", "--help"):
-            _say("usage: minnet train [CONFIG.toml] [section.key=value ...]      (minnet train --help lists the keys)")
+            _say(USAGE)
             return 0
         if argv[0] == "--version":
             from minnet import __version__
 
             _say(f"minnet {__version__}")
             return 0
-        if argv[0] not in COMMANDS:
-            raise ConfigError(f"unknown command {argv[0]!r}: choose from {', '.join(COMMANDS)}")
-        return _train(argv[1:])
+        commands = {"train": _train, "study": _study, "check": _check}
+        if argv[0] not in commands:
+            near = difflib.get_close_matches(argv[0], commands, 1, 0.6)
+            hint = f"; did you mean {near[0]}?" if near else f": choose from {', '.join(commands)}"
+            raise ConfigError(f"unknown command {argv[0]!r}{hint}")
+        return commands[argv[0]](argv[1:])
     except MinnetError as error:
         return _fail(str(error), error.exit_code)
     except MemoryError:
@@ -65,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(argv: list[str]) -> int:
     """The command `train`: one run in a folder of its own."""
-    options = _parse(argv)
+    options = _train_options(argv)
     path, overrides = _config_path(options.arguments)
     config = configs.load(path, overrides)
     if options.print_config:
@@ -98,7 +107,68 @@ def _train(argv: list[str]) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def _study(argv: list[str]) -> int:
+    """The command `study`: one step of backprop in numbers, a mistake from the gallery, or an exercise graded."""
+    options = _study_options(argv)
+    alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
+    others = options.arguments or options.model or options.row is not None or options.json
+    if len(alone) > 1 or (alone and others):
+        raise ConfigError(f"{alone[0]} takes no config and no other option")
+    with np.errstate(all="ignore"):  # wrong code overflows, and right numbers are shown whatever they are
+        if options.mistake is not None:
+            from minnet.study import mistakes
+
+            _say("\n".join(mistakes.shown(options.mistake, text.has_colour())))
+            return 0
+        if options.grade is not None:
+            from minnet.study import grade
+
+            graded = grade.grade(options.grade)
+            _say("\n".join(grade.lines(graded, text.has_colour())))
+            return 0 if graded.ok else 1
+
+        from minnet.study import step
+
+        traced = step.trace(_subject(options))
+        _say(_json(step.as_data(traced)) if options.json else "\n".join(step.lines(traced, text.has_colour())))
+    return 0
+
+
+def _subject(options: argparse.Namespace) -> Any:
+    """The net and the row that the arguments of `study` ask for."""
+    from minnet.study import subject
+
+    row = 0 if options.row is None else options.row
+    named = any("=" not in argument for argument in options.arguments)
+    if options.model is not None and not named:
+        path = options.model if options.model.is_dir() else options.model.parent
+        return subject.of_data(configs.load(path / "config.toml", options.arguments), row, options.model)
+    if named or options.row is not None:
+        return subject.of_data(configs.load(*_config_path(options.arguments)), row, options.model)
+    return subject.friendly(options.arguments)
+
+
+def _check(argv: list[str]) -> int:
+    """The command `check`: the gradient of a config against complex step and central differences."""
+    parser = _Parser(
+        prog="minnet check",
+        usage="%(prog)s [CONFIG.toml] [section.key=value ...]",
+        description="Check the gradient of a config, layer by layer, against complex step and central differences. "
+        "Exit code 0 if it is right, 1 if it is wrong.",
+        allow_abbrev=False,
+    )
+    _add_config(parser)
+    options = parser.parse_intermixed_args(argv)
+
+    from minnet.study import check
+
+    with np.errstate(all="ignore"):
+        report = check.check(experiment.prepare(configs.load(*_config_path(options.arguments))))
+    _say("\n".join(check.lines(report, text.has_colour())))
+    return 0 if report.ok else 1
+
+
+def _train_options(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="minnet train",
         usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet] [--print-config]",
@@ -107,17 +177,39 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_config(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/CONFIG, -2, -3, ...)")
+    parser.add_argument("--overwrite", action="store_true", help="let the run go that is in that folder already")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--print-config", action="store_true", help="print the whole config that would run, and exit")
+    return parser.parse_intermixed_args(argv)
+
+
+def _study_options(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="minnet study",
+        usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN] [--json]\n"
+        "       %(prog)s --mistake NAME | list | table\n       %(prog)s --grade FILE",
+        description="Print every number of one step of backprop: of a net of 2-3-3 units with friendly numbers, or of "
+        "a row of data with its config's own net. (7) is the line of the code that bears the comment # (7).",
+        allow_abbrev=False,
+    )
+    _add_config(parser)
+    parser.add_argument("--row", type=int, metavar="I", help="the row of the config's data, counted from 0 (default 0)")
+    parser.add_argument("--model", type=Path, metavar="RUN", help="a run's folder or model.npz: its trained weights")
+    parser.add_argument("--json", action="store_true", help="the same as JSON, with every number of every array")
+    parser.add_argument("--mistake", metavar="NAME", help="a classic mistake, and what catches it; list names them all")
+    parser.add_argument("--grade", type=Path, metavar="FILE", help="check a solved exercise of docs/exercises")
+    return parser.parse_intermixed_args(argv)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
         nargs="*",
         metavar="CONFIG.toml, section.key=value",
         help="a config file, or the name of a shipped one (default: digits); values, read as TOML, in place of its own",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/CONFIG, -2, -3, ...)")
-    parser.add_argument("--overwrite", action="store_true", help="let the run go that is in that folder already")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--print-config", action="store_true", help="print the whole config that would run, and exit")
-    return parser.parse_intermixed_args(argv)
 
 
 def _config_path(arguments: list[str]) -> tuple[Path, list[str]]:
@@ -194,6 +286,10 @@ def _with_bar(epochs: Iterable[Epoch], config: configs.Config, quiet: bool) -> I
             bar.set_postfix_str(terminal.progress(epoch), refresh=False)
             bar.update()
             yield epoch
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _cell(value: float | int | None) -> str:

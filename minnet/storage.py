@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.errors import ConfigError, MinnetError
+from minnet.errors import ConfigError, MinnetError, ModelFileError
 
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
 MODEL_VERSION = 1
@@ -105,6 +105,24 @@ def write_model(path: Path, arrays: dict[str, NDArray], manifest: dict[str, Any]
     file = io.BytesIO()
     np.savez(file, manifest=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
     write(path, file.getvalue())
+
+
+def read_model(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """The arrays and the manifest of a model file, or of the one in a run's folder. Raises ModelFileError."""
+    path = path / "model.npz" if path.is_dir() else path
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        manifest = json.loads(arrays.pop("manifest").tobytes())
+        if manifest["format"] != "minnet model":
+            raise ValueError(f"its format is {manifest['format']!r}")
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file can raise anything
+        raise ModelFileError(f"{path}: is no model of minnet ({' '.join(str(error).split())})") from None
+    if manifest["version"] > MODEL_VERSION:
+        raise ModelFileError(f"{path}: was written by a newer minnet (version {manifest['version']}); update minnet")
+    return arrays, manifest
 
 
 @contextlib.contextmanager
