@@ -31,7 +31,8 @@ def refreshed(text: str) -> str:
 def quote(what: str) -> str:
     """The lines that a quote of this kind holds. Raises ValueError for a step, command or title that is not there."""
     if what.startswith("steps "):
-        return _code(*map(int, what.removeprefix("steps ").split("-")))
+        first, _, last = what.removeprefix("steps ").partition("-")
+        return _code(int(first), int(last or first))
     command, _, title = what.partition(" | ")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

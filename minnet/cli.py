@@ -111,26 +111,29 @@ def _study(argv: list[str]) -> int:
     """The command `study`: one step of backprop in numbers, a mistake from the gallery, or an exercise graded."""
     options = _study_options(argv)
     alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
+    colour = text.has_colour()
     others = options.arguments or options.model or options.row is not None or options.json
     if len(alone) > 1 or (alone and others):
         raise ConfigError(f"{alone[0]} takes no config and no other option")
     with np.errstate(all="ignore"):  # wrong code overflows, and right numbers are shown whatever they are
         if options.mistake is not None:
-            from minnet.study import mistakes
+            from minnet.study import catches
 
-            _say("\n".join(mistakes.shown(options.mistake, text.has_colour())))
+            lists = {"list": catches.listing, "table": catches.table}
+            shown = lists[options.mistake]() if options.mistake in lists else catches.show(options.mistake, colour)
+            _say("\n".join(shown))
             return 0
         if options.grade is not None:
             from minnet.study import grade
 
             graded = grade.grade(options.grade)
-            _say("\n".join(grade.lines(graded, text.has_colour())))
+            _say("\n".join(grade.lines(graded, colour)))
             return 0 if graded.ok else 1
 
         from minnet.study import step
 
         traced = step.trace(_subject(options))
-        _say(_json(step.as_data(traced)) if options.json else "\n".join(step.lines(traced, text.has_colour())))
+        _say(_json(step.as_data(traced)) if options.json else "\n".join(step.lines(traced, colour)))
     return 0
 
 
