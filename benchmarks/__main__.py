@@ -2,7 +2,8 @@
 
 Peers that are not installed are left out (pip install -e ".[bench]" installs them). They take turns, each in a
 process of its own, several times over; figures are medians, with the smallest and the largest beside them, and ratios
-are the median of the ratios of each turn. --quick takes one turn of everything, and writes nothing.
+are the median of the ratios of each turn. Where one turn takes long, there are at most FEW. --quick takes one turn of
+everything, and writes nothing.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -23,11 +25,13 @@ from benchmarks.nets import NETS
 PACKAGES = {"scikit-learn": "sklearn", "PyTorch": "torch", "JAX, step": "jax", "JAX, epoch": "jax", "JAX": "jax"}
 ROADS, CLASSES = ("jacobian", "vjp", "fused"), (10, 100, 1000, 10_000)
 ROWS, WIDTHS = (1_000, 10_000, 100_000, 1_000_000), (16, 64, 256, 1024, 2048)
+FEW = 3  # turns at most of what takes long
+LAUNCH = Path(__file__).with_name("launch.py")
 ONE_CALL_EACH = {  # whole processes
     "import numpy": ["-c", "import numpy"],
     "import minnet": ["-c", "import minnet"],
-    "import sklearn.datasets": ["-c", "import sklearn.datasets"],
-    "python train.py configs/digits.toml": ["train.py", "configs/digits.toml", "--quiet", "--overwrite", "--out"],
+    report.DATA_SETS: ["-c", "import sklearn.datasets"],
+    report.COMMAND: ["train.py", "configs/digits.toml", "--quiet", "--overwrite", "--out"],
 }
 
 
@@ -89,14 +93,14 @@ def growth(turns: int) -> dict:
     peers = installed(["minnet", "scikit-learn", "PyTorch"])
     jobs = {f"{n} rows": ("rows", {"n": n}, peers) for n in ROWS}
     jobs |= {f"{n} units": ("width", {"n": n}, peers) for n in WIDTHS}
-    return taking_turns(peers, jobs, min(turns, 2))
+    return taking_turns(peers, jobs, min(turns, FEW))
 
 
 def roads(turns: int) -> dict:
     """The three roads from p to dz, in time and memory."""
     worker = Worker()
     answers = {
-        (road, K): [worker.do("road", road=road, K=K) for _ in range(min(turns, 3) or 1)]
+        (road, K): [worker.do("road", road=road, K=K) for _ in range(min(turns, FEW) or 1)]
         for K in CLASSES
         for road in ROADS
     }
@@ -113,27 +117,33 @@ def prediction(turns: int) -> dict:
 
 
 def processes(turns: int, scratch: Path) -> dict:
-    """Whole processes: seconds, and bytes at the peak."""
+    """Whole processes: seconds, bytes at the peak, and for the cold starts accuracy and epochs."""
     calls = {name: [*arguments] for name, arguments in ONE_CALL_EACH.items()}
-    calls["python train.py configs/digits.toml"].append(str(scratch / "run"))
+    calls[report.COMMAND].append(str(scratch / "run"))
     for net in NETS:
         for peer in installed(["minnet", "scikit-learn", "PyTorch", "JAX"]):
             calls[net, peer] = ["-m", "benchmarks.cold", peer, net]
     answers = defaultdict(list)
-    for turn in range(min(turns, 3) + 1):
+    for turn in range(min(turns, FEW) + 1):
         for name, arguments in calls.items():
-            start = time.perf_counter()
-            with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as process:
-                printed = process.stdout.read()
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode != 0:
-                raise SystemExit(f"{name} failed")
+            seed = [str(turn)] if isinstance(name, tuple) else []
+            answer = launch(name, [*arguments, *seed])
             if turn > 0 or turns == 0:
-                seconds = time.perf_counter() - start
-                answers[name].append({"seconds": seconds, "bytes": usage.ru_maxrss * 1024, "printed": printed.strip()})
+                answers[name].append(answer)
         say(f"  whole processes, turn {turn}")
     return answers
+
+
+def launch(name, arguments: list[str]) -> dict:
+    """A Python process's seconds, bytes at the peak, accuracy and epochs; by a small process, see launch.py."""
+    call = subprocess.run([sys.executable, str(LAUNCH), *arguments], stdout=subprocess.PIPE, text=True)
+    if call.returncode != 0:
+        raise SystemExit(f"{name} failed")
+    answer = json.loads(call.stdout)
+    if isinstance(name, tuple):
+        accuracy, epochs = answer["printed"].split()
+        answer |= {"accuracy": float(accuracy), "epochs": int(epochs)}
+    return answer
 
 
 CASES = {"steps": steps, "growth": growth, "roads": roads, "predict": prediction, "processes": processes}
@@ -173,29 +183,35 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Run the cases, and write them down."""
-    import tempfile
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument(
         "cases", nargs="*", metavar="CASE", help=f"only these of {', '.join(CASES)}; nothing is written"
     )
-    parser.add_argument("--turns", type=int, default=7, help="how often each peer is timed (7)")
+    parser.add_argument(
+        "--turns",
+        type=int,
+        default=7,
+        help=f"how often each peer is timed (7); growth, roads, processes: at most {FEW}",
+    )
     parser.add_argument("--quick", action="store_true", help="one turn, nothing is written")
     options = parser.parse_args()
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}: choose from {', '.join(CASES)}")
+    writes = not (options.cases or options.quick)
+    if writes and not importlib.util.find_spec("matplotlib"):
+        parser.error('the picture needs matplotlib: pip install -e ".[bench]"')
     turns, results = 0 if options.quick else options.turns, {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.cases or CASES:
             say(name)
             results[name] = CASES[name](turns, Path(scratch)) if name == "processes" else CASES[name](turns)
     text = report.markdown(results, machine())
-    if options.cases or options.quick:
-        print(text)
-    else:
+    if writes:
         folder = Path(__file__).parent
         (folder / "RESULTS.md").write_text(text, encoding="utf-8")
         report.picture(results, folder / "results.svg")
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
