@@ -7,7 +7,8 @@ What each file holds:
     mistakes.py   classic mistakes, each swapped into the real net
     catches.py    which checks catch them
     check.py      the gradient of a config, measured
-    grade.py      the exercises of docs/exercises, checked
+    exercises.py  what each exercise of docs/exercises is to give
+    grade.py      a solution, checked
     text.py       arrays, tables and colour on 100 columns
 
 The command line imports them when they are asked for.
