@@ -144,6 +144,7 @@ def _subject(options: argparse.Namespace) -> Any:
     row = 0 if options.row is None else options.row
     named = any("=" not in argument for argument in options.arguments)
     if options.model is not None and not named:
+        storage.read_model(options.model)  # says first what is wrong with it
         path = options.model if options.model.is_dir() else options.model.parent
         return subject.of_data(configs.load(path / "config.toml", options.arguments), row, options.model)
     if named or options.row is not None:

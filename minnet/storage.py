@@ -109,18 +109,19 @@ def write_model(path: Path, arrays: dict[str, NDArray], manifest: dict[str, Any]
 
 def read_model(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """The arrays and the manifest of a model file, or of the one in a run's folder. Raises ModelFileError."""
-    path = path / "model.npz" if path.is_dir() else path
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        path = path / "model.npz" if path.is_dir() else path
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load leaves a damaged file open
+            arrays = dict(stored)
         manifest = json.loads(arrays.pop("manifest").tobytes())
         if manifest["format"] != "minnet model":
             raise ValueError(f"its format is {manifest['format']!r}")
+        newer = manifest["version"] > MODEL_VERSION
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged file can raise anything
         raise ModelFileError(f"{path}: is no model of minnet ({' '.join(str(error).split())})") from None
-    if manifest["version"] > MODEL_VERSION:
+    if newer:
         raise ModelFileError(f"{path}: was written by a newer minnet (version {manifest['version']}); update minnet")
     return arrays, manifest
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -62,18 +63,30 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def train(capsys) -> Callable[..., Answer]:
-    """A function that runs `minnet train` in this process."""
+def command(capsys) -> Callable[..., Answer]:
+    """A function that runs a command of minnet in this process."""
 
-    def train(*arguments: str) -> Answer:
+    def command(*arguments: str) -> Answer:
         capsys.readouterr()
         try:
-            code = cli.main(["train", *arguments])
+            code = cli.main(arguments)
         except SystemExit as exit:
             code = exit.code
         return Answer(code, *capsys.readouterr())
 
-    return train
+    return command
+
+
+@pytest.fixture
+def train(command) -> Callable[..., Answer]:
+    """A function that runs `minnet train` in this process."""
+    return functools.partial(command, "train")
+
+
+@pytest.fixture
+def study(command) -> Callable[..., Answer]:
+    """A function that runs `minnet study` in this process."""
+    return functools.partial(command, "study")
 
 
 def process(*arguments: str | Path, **options) -> Answer:
@@ -234,8 +247,12 @@ def test_python_m_minnet_train_does_the_same_as_main(train):
     ("arguments", "code", "said"),
     [
         ([], 2, "no command"),
-        (["trian"], 2, "unknown command 'trian': choose from train"),
+        (["zebra"], 2, "unknown command 'zebra': choose from train, study, check"),
+        (["trian"], 2, "unknown command 'trian'; did you mean train?"),
+        (["stduy"], 2, "unknown command 'stduy'; did you mean study?"),
+        (["chekc", "iris"], 2, "unknown command 'chekc'; did you mean check?"),
         (["--help"], 0, "usage: minnet train"),
+        (["--help"], 0, " minnet study [CONFIG.toml]"),
         (["--version"], 0, f"minnet {minnet.__version__}"),
     ],
 )
@@ -651,6 +668,216 @@ def test_stdout_that_is_ascii_only_gets_escapes():
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.endswith("saved in \\xe9\\U0001f986\n")
     assert set(files("é🦆")) == RUN
+
+
+# Study and check
+
+
+MISTAKES_OF_STUDY = [
+    (["--jsn"], "unrecognized arguments: --jsn; did you mean --json?"),
+    (["--rows", "3"], "unrecognized arguments: --rows; did you mean --row?"),
+    (["--mod", "x"], "did you mean --model?"),
+    (["--out", "x"], "unrecognized arguments: --out"),
+    (["--nothing-like-it"], "see minnet study --help"),
+    (["--json=1"], "--json: ignored explicit argument '1'"),
+    (["--row"], "--row: expected one argument"),
+    (["--row", "1.5"], "--row: invalid int value: '1.5'"),
+    (["--row", "two"], "--row: invalid int value: 'two'"),
+    (["iris.toml", "--row", "150"], "--row 150: iris has the rows 0..149"),
+    (["iris.toml", "--row", "-1"], "--row -1: iris has the rows 0..149"),
+    (["--row", "1797"], "--row 1797: digits has the rows 0..1796"),
+    (["data.source=iris"], "data.source=iris: needs a config, as in: minnet study digits data.source=iris"),
+    (["model.dtype=float32", "model.hidden=[5]"], "model.hidden=[5]: needs a config"),
+    (["--json", "data.scale=none"], "data.scale=none: needs a config"),
+    (["model.hiden=[5]"], "unknown key model.hiden; did you mean model.hidden?"),
+    (["model.activation=rleu"], "did you mean relu?"),
+    (['model.activation=["relu", "tanh"]'], "model.activation"),
+    (["zzz.toml"], "zzz.toml: no such config file; shipped: "),
+    (["digit"], "digit: no such config file; did you mean "),
+    (["iris", "wine"], "'wine' is no section.key=value"),
+    (["iris.toml", "train.epochs"], "'train.epochs' is no section.key=value"),
+    (["iris.toml", "train.epochs=0"], "train.epochs: must be at least 1, got 0"),
+    (["--mistake"], "--mistake: expected one argument"),
+    (["--grade"], "--grade: expected one argument"),
+    (["--mistake", "list", "--grade", "a.py"], "--mistake takes no config and no other option"),
+    (["--mistake", "list", "--json"], "--mistake takes no config and no other option"),
+    (["--mistake", "list", "iris.toml"], "--mistake takes no config and no other option"),
+    (["--mistake", "list", "model.dtype=float32"], "--mistake takes no config and no other option"),
+    (["--mistake", "list", "--row", "0"], "--mistake takes no config and no other option"),
+    (["--grade", "a.py", "--model", "run"], "--grade takes no config and no other option"),
+    (["iris.toml", "--grade", "a.py"], "--grade takes no config and no other option"),
+]
+MISTAKES_OF_CHECK = [
+    (["--row", "3"], "unrecognized arguments: --row"),
+    (["--hepl"], "unrecognized arguments: --hepl; did you mean --help?"),
+    (["-x"], "see minnet check --help"),
+    (["zzz.toml"], "zzz.toml: no such config file; shipped: "),
+    (["model.hiden=[5]"], "unknown key model.hiden; did you mean model.hidden?"),
+    (["iris.toml", "wine.toml"], "'wine.toml' is no section.key=value"),
+    (["iris.toml", "model.dtype=float16"], "model.dtype"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["study", *arguments], said) for arguments, said in MISTAKES_OF_STUDY]
+    + [(["check", *arguments], said) for arguments, said in MISTAKES_OF_CHECK],
+)
+def test_a_mistake_in_the_arguments_of_study_or_check_is_one_line(arguments, said, command):
+    before = files()
+    answer = command(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.line()
+    assert files() == before
+
+
+@pytest.mark.parametrize("name", ["study", "check"])
+def test_data_that_cannot_be_used_are_a_problem_to_study_and_check_too(name, command):
+    answer = command(name, "iris.toml", "data.test_size=1")
+    assert (answer.code, answer.out) == (1, "")
+    answer.line()
+
+
+@pytest.mark.parametrize("arguments", [[], ["iris.toml"]])
+@pytest.mark.parametrize("model", ["no", "no/model.npz", "iris.toml", "folder", "x" * 300])
+def test_a_model_that_there_is_not_is_a_problem_that_names_it(model, arguments, study):
+    Path("folder").mkdir()
+    answer = study(*arguments, "--model", model)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.line().startswith(model)
+
+
+def test_a_model_of_another_net_is_a_problem_that_names_it_and_the_difference(train, study):
+    train("iris.toml", "--out", "run")
+    answer = study("iris.toml", "model.hidden=[5]", "--model", "run")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.line() == "run: has layer_sizes [4, 64, 3], the config [4, 5, 3]"
+    assert study("--model", "run", "model.hidden=[5]").line() == answer.line()
+
+
+def test_a_model_is_studied_with_the_config_of_its_run_or_another(train, study):
+    train("iris.toml", "model.hidden=[5]", "data.scale=minmax", "--out", "run")
+    own, other = study("--model", "run", "--row", "7"), study("run/config.toml", "--model", "run", "--row", "7")
+    file = study("--model", "run/model.npz", "--row", "7")
+    assert [answer.code for answer in (own, other, file)] == [0, 0, 0]
+    assert own == other
+    assert own.out.startswith("net 4-5-3, relu, float32, 43 parameters; from run; iris, row 7 of the ")
+    assert "from run/model.npz; iris, row 7 of the " in file.out
+    assert file.out.partition("\n\n")[2] == own.out.partition("\n\n")[2]
+    with np.load("run/model.npz", allow_pickle=False) as model:
+        assert all(f"{number:.4f}" in own.out for number in model["theta"][:5].tolist())
+
+
+def test_without_arguments_the_friendly_net_is_studied_and_nothing_is_written(study):
+    before = files()
+    answer = study()
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("net 2-3-3, relu, float64, 21 parameters; one row, of class 2\n")
+    assert study() == answer
+    assert files() == before
+
+
+def test_a_row_alone_is_one_of_digits(study):
+    settings = ["model.hidden=[4]", "--row", "3"]
+    assert study(*settings).out == study("digits", *settings).out
+    assert "digits, row 3 of the" in study(*settings).out
+
+
+def test_with_a_config_its_first_row_is_studied(study):
+    assert study("iris.toml", "model.hidden=[4]") == study("iris.toml", "model.hidden=[4]", "--row", "0")
+
+
+def test_numbers_that_are_not_finite_do_not_end_the_study(study):
+    settings = ["blobs", "data.noise=1e38", "data.scale=none", "model.hidden=[3]"]
+    assert (study(*settings).code, study(*settings).err) == (0, "")
+    data = study(*settings, "--json")
+    assert data.code == 0
+    assert "null" in data.out
+    json.loads(data.out, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("arguments", [[], ["iris.toml", "model.hidden=[3]", "model.dropout=0.5", "--row", "9"]])
+def test_the_json_of_a_study_holds_the_numbers_of_its_text(arguments, study):
+    text, answer = study(*arguments), study(*arguments, "--json")
+    assert (text.code, answer.code, text.err, answer.err) == (0, 0, "", "")
+    content = json.loads(answer.out)
+    printed = text.out.splitlines()
+    assert printed[0].startswith(content["heading"][:80])
+    place = 0
+    for title, section in content["sections"].items():
+        place = printed.index(title, place) + 1
+        for line in section:
+            head, place = printed[place], place + 1
+            step = f"({line['step']})" if line["step"] else ""
+            assert head.startswith(f"{step:>5s} {line['name']:9s} {line['formula']} ")
+            told = head.removeprefix(f"{step:>5s} {line['name']:9s} {line['formula']}")
+            if line["shape"]:
+                assert told.strip().startswith(str(tuple(line["shape"])))
+                for row in line["value"] if len(line["shape"]) == 2 else [line["value"]]:
+                    assert_told(row, printed[place].split())
+                    place += 1
+            else:
+                assert_told([line["value"]], told.split()[:1])
+            place += bool(line["note"])
+        assert printed[place : place + 1] in ([], [""])
+
+
+def assert_told(row: list[float], told: list[str]) -> None:
+    """The row is the one that was printed, from both its ends to the dots if there are any."""
+    if "…" in told:
+        first, last = told[: told.index("…")], told[told.index("…") + 1 :]
+        row = row[: len(first)] + row[-len(last) :]
+        told = first + last
+    assert len(row) == len(told)
+    for number, text in zip(row, told, strict=True):
+        assert float(text) == pytest.approx(number, rel=0.051, abs=0 if "e" in text else 5.01e-5)
+
+
+def test_in_a_pipe_a_study_has_no_colour(study):
+    assert "\x1b" not in study().out
+    assert "\x1b" not in process("-m", "minnet", "study").out
+
+
+@pytest.mark.parametrize(
+    ("environment", "colour"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_on_a_terminal_a_study_has_colour_unless_the_environment_forbids_it(environment, colour, study, monkeypatch):
+    plain = study().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in ({"TERM": "xterm"} | environment).items():
+        monkeypatch.setenv(name, value)
+    shown = study().out
+    assert ("\x1b[" in shown) is colour
+    assert re.sub(r"\x1b\[\d+m", "", shown) == plain
+    assert "\x1b" not in study("--json").out
+
+
+def test_the_friendly_net_is_studied_without_loading_scikit_learn_or_scipy():
+    code = "import sys; from minnet import cli; cli.main(['study']); cli.main(['study', '--json'])\n"
+    code += "print([name for name in ('sklearn', 'scipy', 'tqdm', 'matplotlib') if name in sys.modules])"
+    answer = process("-c", code)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("study", ["--row", "--model", "--json", "--mistake", "--grade"]), ("check", [])]
+)
+def test_the_help_of_study_and_check_names_their_options(name, options, command):
+    answer = command(name, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"usage: minnet {name} [CONFIG.toml] [section.key=value ...]")
+    assert all(option in answer.out for option in options)
+
+
+def test_a_reader_that_leaves_does_not_trouble_a_study():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-m", "minnet", "study"], **pipes) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
 
 
 # The same bits

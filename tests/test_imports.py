@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,17 @@ MINNET = {
     "training": CORE | {"batches", "config", "errors"},
     "experiment": CORE | {"batches", "config", "data", "training", "errors"},
     "terminal": {"experiment", "training"},
-    "cli": {"config", "errors", "experiment", "storage", "terminal", "training"},
+    "study.__init__": set(),
+    "study.text": set(),
+    "study.subject": CORE | {"config", "data", "errors", "experiment", "storage", "training"},
+    "study.step": CORE | {"training", "study.subject", "study.text"},
+    "study.mistakes": CORE | {"errors"},
+    "study.catches": CORE
+    | {"config", "errors", "experiment", "training", "study.mistakes", "study.step", "study.text"},
+    "study.check": CORE | {"experiment", "training", "study.text"},
+    "study.exercises": CORE | {"study.mistakes"},
+    "study.grade": CORE | {"errors", "study.exercises", "study.mistakes", "study.text"},
+    "cli": {"config", "errors", "experiment", "storage", "terminal", "training", "study.text"},
     "__init__": CORE | {"errors"},
     "__main__": {"cli"},
 }
@@ -35,7 +46,7 @@ LAZILY = {
     "data": {"sklearn"},
     "training": {"threadpoolctl"},
     "experiment": {"sklearn", "minnet"},
-    "cli": {"tqdm", "minnet"},
+    "cli": {"tqdm", "minnet", *(f"minnet.study.{name}" for name in ("subject", "step", "catches", "check", "grade"))},
 }
 
 
@@ -49,13 +60,10 @@ def imports(module):
                 yield alias.name, id(node) in top
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the direction"
-            name = node.module
-            if name == "minnet":  # from minnet import config
-                for alias in node.names:
-                    known = (PACKAGE / f"{alias.name}.py").exists()
-                    yield f"minnet.{alias.name}" if known else "minnet", id(node) in top
-            else:
-                yield name, id(node) in top
+            folder = PACKAGE.parent.joinpath(*node.module.split("."))
+            for alias in node.names:  # from minnet import config: a module; from minnet import softmax: none
+                known = (folder / f"{alias.name}.py").exists()
+                yield f"{node.module}.{alias.name}" if known else node.module, id(node) in top
 
 
 def modules():
@@ -67,11 +75,12 @@ def test_a_module_imports_only_what_lies_below_it(module):
     for name, at_top in imports(module):
         inner = name.removeprefix("minnet.")
         package = name.partition(".")[0]
+        lazily = name if package == "minnet" else package
         allowed = (
             package in STANDARD
             or package == "numpy"
             or (name.startswith("minnet.") and inner in MINNET[module])
-            or (not at_top and package in LAZILY.get(module, set()))
+            or (not at_top and lazily in LAZILY.get(module, set()))
         )
         assert allowed, f"minnet/{module} imports {name}"
 
@@ -80,3 +89,15 @@ def test_importing_minnet_loads_neither_scikit_learn_nor_scipy():
     code = "import sys, minnet, minnet.cli; print([m for m in ('sklearn', 'scipy', 'tqdm') if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_the_command_line_loads_of_the_study_only_what_prints():
+    code = "import sys, minnet.cli; print(sorted(m for m in sys.modules if m.startswith('minnet.study')))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "['minnet.study', 'minnet.study.text']"
+
+
+def test_every_folder_of_the_package_is_installed_with_it():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {".".join(path.parent.relative_to(PACKAGE.parent).parts) for path in PACKAGE.rglob("*.py")}
+    assert folders | {"minnet.configs"} == set(project["tool"]["setuptools"]["packages"])

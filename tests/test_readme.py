@@ -38,6 +38,21 @@ def test_the_commands_that_it_shows_are_taken(command, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+STUDIED = [line for block in blocks("sh") for line in block.splitlines() if re.match("minnet (study|check)", line)]
+
+
+@pytest.mark.parametrize("command", STUDIED)
+def test_the_commands_for_who_studies_print_what_they_say(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(command, comments=True)[1:]
+    if "--model" in arguments:
+        assert cli.main(["train", "wine", "--quiet"]) == 0
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) > 5
+    assert captured.err == ""
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_is_whole_and_quotes_what_it_gives_or_why_not(path):
     text = path.read_text(encoding="utf-8")

@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
+import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +14,17 @@ import numpy as np
 import pytest
 from limits import file_size_limit
 
-from minnet.errors import ConfigError, MinnetError
-from minnet.storage import RUN_FILES, append, claim_folder, write, write_json, write_model
+from minnet.errors import ConfigError, MinnetError, ModelFileError
+from minnet.storage import (
+    MODEL_VERSION,
+    RUN_FILES,
+    append,
+    claim_folder,
+    read_model,
+    write,
+    write_json,
+    write_model,
+)
 
 ARRAYS = {"theta": np.arange(6, dtype=np.float32), "center": np.zeros(2), "scale": np.ones(2)}
 MANIFEST = {"layer_sizes": [2, 2], "classes": ["é", "b"]}
@@ -326,3 +337,109 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(broken):
     with broken("write"):
         message(MinnetError, write_model, Path("model.npz"), ARRAYS, MANIFEST | {"classes": []})
     assert Path("model.npz").read_bytes() == before
+
+
+# Models that are read
+
+
+@pytest.mark.parametrize("path", ["run", "run/model.npz"])
+def test_what_is_read_is_what_was_written_from_the_file_or_its_folder(path):
+    Path("run").mkdir()
+    write_model(Path("run/model.npz"), ARRAYS, MANIFEST)
+    arrays, manifest = read_model(Path(path))
+    assert manifest == {"format": "minnet model", "version": MODEL_VERSION, **MANIFEST}
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array, strict=True)
+
+
+def test_a_model_file_may_have_any_name():
+    write_model(Path("best of all"), ARRAYS, MANIFEST)
+    assert read_model(Path("best of all"))[1]["classes"] == ["é", "b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("no.npz", "no.npz"), ("no/model.npz", "no/model.npz"), ("folder", "folder/model.npz"), ("x" * 300, "x" * 300)],
+)
+def test_a_model_that_is_not_there_is_named(path, named):
+    Path("folder").mkdir()
+    assert message(ModelFileError, read_model, Path(path)).startswith(f"{named}: cannot be read: ")
+
+
+def npz(**arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def bytes_of(content) -> np.ndarray:
+    return np.frombuffer(json.dumps(content).encode(), np.uint8)
+
+
+def a_model() -> bytes:
+    write_model(Path("whole.npz"), ARRAYS, MANIFEST)
+    return Path("whole.npz").read_bytes()
+
+
+def damaged() -> bytes:
+    """A model file with one bit of theta turned."""
+    content = bytearray(a_model())
+    content[content.index(ARRAYS["theta"].tobytes()) + 9] ^= 1
+    return bytes(content)
+
+
+NO_MODELS = {
+    "empty": lambda: b"",
+    "text": lambda: b"weights = 5",
+    "noise": lambda: np.random.default_rng(0).bytes(1000),
+    "a zip of nothing": lambda: b"PK\x05\x06" + bytes(18),
+    "truncated": lambda: a_model()[:-100],
+    "cut to its start": lambda: a_model()[:40],
+    "damaged": damaged,
+    "a pickle": lambda: pickle.dumps({"theta": [1.0]}),
+    "an array of objects": lambda: npz(manifest=np.array([{"format": "minnet model"}], dtype=object)),
+    "an array alone": lambda: npy(np.ones(3)),
+    "another .npz": lambda: npz(theta=np.ones(3)),
+    "a manifest that is no JSON": lambda: npz(manifest=np.arange(5)),
+    "a manifest of another kind": lambda: npz(manifest=bytes_of(["minnet model"])),
+    "no format": lambda: npz(manifest=bytes_of({"version": 1})),
+    "no version": lambda: npz(manifest=bytes_of({"format": "minnet model"})),
+    "a version that is no number": lambda: npz(manifest=bytes_of({"format": "minnet model", "version": "new"})),
+    "another format": lambda: npz(manifest=bytes_of({"format": "minnet\ncheckpoint", "version": 1})),
+}
+
+
+def npy(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", NO_MODELS.values(), ids=NO_MODELS)
+def test_a_file_that_is_no_model_is_named_and_never_unpickled(content, monkeypatch):
+    Path("a.npz").write_bytes(content())
+    monkeypatch.setattr(pickle, "load", None)
+    assert message(ModelFileError, read_model, Path("a.npz")).startswith("a.npz: is no model of minnet (")
+
+
+def test_a_model_of_a_newer_minnet_says_what_to_do():
+    write_model(Path("a.npz"), ARRAYS, {**MANIFEST, "version": MODEL_VERSION + 1})
+    said = message(ModelFileError, read_model, Path("a.npz"))
+    assert said == f"a.npz: was written by a newer minnet (version {MODEL_VERSION + 1}); update minnet"
+
+
+def test_a_model_file_that_may_not_be_read_is_named(monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    Path("a.npz").write_bytes(a_model())
+    monkeypatch.setattr(np, "load", refuse)
+    assert message(ModelFileError, read_model, Path("a.npz")) == "a.npz: cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("length", range(0, 1200, 37))
+def test_a_model_file_cut_anywhere_is_no_model(length):
+    content = a_model()
+    Path("a.npz").write_bytes(content[: min(length, len(content) - 1)])
+    assert message(ModelFileError, read_model, Path("a.npz")).startswith("a.npz: is no model of minnet (")

@@ -6,6 +6,7 @@ that made it, which stands there as a comment, `# (7)`; `docs/backprop.md` goes 
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,19 +66,20 @@ def trace(subject: Subject) -> Trace:
     """One step of the subject's net on its row."""
     config, net, X, y = subject.config, subject.net, subject.X, subject.y
     seed = config.train.seed
-    X1, Y, r, dlogp, ws = net.prepare(X, [y], rng=np.random.default_rng(seed))
-    net.forward(X1, ws)
-    loss = net.loss(dlogp, r, ws) + net.penalty()
-    dtheta = net.backward(dlogp, ws).copy()
-    sections = {
-        "the net": _parameters(net),
-        "forward": _forward(net, ws),
-        "loss": _loss(net, ws, Y, r, dlogp, loss),
-        "from the loss to the logits": _logits(net, ws, Y, r, dlogp),
-        "backward": _backward(net, ws),
-        "measured": _measured(net, X, y, dtheta, seed),
-        "one step of the optimizer": _step(subject, dtheta, loss),
-    }
+    with training.blas_threads(net, 0):  # one: with so little work, two mostly wait for each other
+        X1, Y, r, dlogp, ws = net.prepare(X, [y], rng=np.random.default_rng(seed))
+        net.forward(X1, ws)
+        loss = net.loss(dlogp, r, ws) + net.penalty()
+        dtheta = net.backward(dlogp, ws).copy()
+        sections = {
+            "the net": _parameters(net),
+            "forward": _forward(net, ws),
+            "loss": _loss(net, ws, Y, r, dlogp, loss),
+            "from the loss to the logits": _logits(net, ws, Y, r, dlogp),
+            "backward": _backward(net, ws),
+            "measured": _measured(net, X, y, dtheta, seed),
+            "one step of the optimizer": _step(subject, dtheta, loss),
+        }
     sizes = "-".join(map(str, net.layer_sizes))
     heading = f"net {sizes}, {'/'.join(dict.fromkeys(net.activation)) or 'no hidden layer'}, {net.dtype}, "
     heading += f"{net.theta.size:,} parameters; {subject.about}"
@@ -92,9 +94,12 @@ def _parameters(net: MLP) -> list[Line]:
 
 
 def _forward(net: MLP, ws: Workspace) -> list[Line]:
-    lines = [Line(1, "X1", "X, and a column of ones for the biases", _dense(ws.h1[0]))]
+    ones = "X, and a column of ones for the biases"
+    if not isinstance(ws.h1[0], np.ndarray):
+        ones = "X, sparse: so b is added without a column of ones"
+    lines = [Line(1, "X1", ones, _dense(ws.h1[0]))]
     for l, name in enumerate(net.activation):
-        lines.append(Line(2, f"a[{l}]", f"{_h(l)} @ W[{l}] + b[{l}]", ws.a[l]))
+        lines.append(Line(2, f"a[{l}]", f"{_h(l, ws)} @ W[{l}] + b[{l}]", ws.a[l]))
         lines.append(Line(3, f"h[{l + 1}]", f"{name}(a[{l}])", ws.h[l + 1]))
         if ws.mask:
             lines.append(Line(4, f"kept[{l + 1}]", f"h[{l + 1}] * mask[{l + 1}]: dropout", ws.kept[l + 1]))
@@ -134,7 +139,7 @@ def _logits(net: MLP, ws: Workspace, Y: NDArray, r: NDArray, dlogp: NDArray) -> 
         lines += [
             Line(14, "J", "dp_i/dz_k = p_i (delta_ik - p_k)", J),
             Line(0, "", "row sums of J: 0, as p always sums to 1", J.sum(axis=1)),
-            Line(0, "", "eigenvalues of J: 0 once, all at most 1/2", np.linalg.eigvalsh(J)),
+            Line(0, "", "eigenvalues of J: 0 once, all at most 1/2", _eigenvalues(J)),
             Line(25, "", "Im p_i(z_k + ih) / h: J measured, off by at most", _apart(J, _measured_jacobian(ws.z[0]))),
             Line(15, "dz", "J^T dp", dz["jacobian"]),
         ]
@@ -152,10 +157,18 @@ def _logits(net: MLP, ws: Workspace, Y: NDArray, r: NDArray, dlogp: NDArray) -> 
     ]
 
 
+def _eigenvalues(J: NDArray) -> NDArray:
+    """The eigenvalues (K,) of J, lowest first; NaN where J is not finite, for which NumPy raises an error."""
+    return np.linalg.eigvalsh(J) if np.isfinite(J).all() else np.full(len(J), np.nan)
+
+
 def _measured_jacobian(z: NDArray) -> NDArray:
     """J (K, K) of softmax at z (K,), a row for each p_i, by complex step."""
-    z = z.astype(np.float64)
-    return np.array([complex_step(lambda z, i=i: softmax(z)[i], z) for i in range(len(z))])
+
+    def p(i: int) -> Callable[[NDArray], Any]:
+        return lambda z: softmax(z)[i]
+
+    return np.array([complex_step(p(i), z.astype(np.float64)) for i in range(len(z))])
 
 
 def _apart(one: NDArray, other: NDArray) -> float:
@@ -188,7 +201,7 @@ def _off(slope: NDArray, ws: Workspace, l: int) -> str:
     """Which units of layer l let no gradient through."""
     n = slope.shape[1]
     notes = []
-    for what, off in {"off": slope[0] == 0, "dropped": ws.mask[l][0] == 0 if ws.mask else slope[0] != slope[0]}.items():
+    for what, off in {"off": slope[0] == 0, "dropped": ws.mask[l][0] == 0 if ws.mask else np.zeros(n, bool)}.items():
         units = np.flatnonzero(off)
         if units.size or what == "off":
             shown = ", ".join(map(str, units[:12])) + (", …" if units.size > 12 else "")
@@ -233,9 +246,9 @@ def _step(subject: Subject, dtheta: NDArray, loss: Any) -> list[Line]:
     ]
 
 
-def _h(l: int, ws: Workspace | None = None) -> str:
+def _h(l: int, ws: Workspace) -> str:
     """What enters layer l."""
-    return "X" if l == 0 else f"kept[{l}]" if ws and ws.mask else f"h[{l}]"
+    return "X" if l == 0 else f"kept[{l}]" if ws.mask else f"h[{l}]"
 
 
 def _dense(X: Any) -> NDArray:

@@ -37,7 +37,7 @@ class Subject:
 def friendly(overrides: list[str]) -> Subject:
     """The net of 2-3-3 units and its one row. Raises ConfigError for a key that needs data."""
     for override in overrides:
-        if override.startswith(NEEDS_DATA):
+        if override.strip().startswith(NEEDS_DATA):
             raise ConfigError(f"{override}: needs a config, as in: minnet study digits {override}")
     config = configs.load(None, [*SETTINGS, *overrides])
     weights = training.class_weights(config.train.class_weight, np.array([Y]), np.arange(3))

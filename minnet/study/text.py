@@ -51,14 +51,17 @@ def _number(value: float, fixed: bool) -> str:
 
 def array_lines(x: ArrayLike, indent: int = 0, width: int = WIDTH) -> list[str]:
     """x (n,) or (N, n), a line a row, shortened in the middle where it is too wide or too long."""
-    rows = numbers(np.atleast_2d(x))
+    x = np.atleast_2d(x)
+    kept = _ends(len(x), MANY_ROWS)
+    rows = numbers(x[[i for i in kept if i is not None]])
     cell = max((len(text) for text in rows.ravel()), default=1) + 2
-    fit = (width - indent) // cell
-    keep = _ends(rows.shape[1], fit - 1 if rows.shape[1] > fit else fit)
+    keep = _ends(x.shape[1], (width - indent) // cell)
+    shown = iter(rows)
     lines = []
-    for i in _ends(len(rows), MANY_ROWS):
-        row = ["…"] * len(keep) if i is None else ["…" if j is None else str(rows[i, j]) for j in keep]
-        lines.append(" " * indent + "".join(f"{text:>{cell}}" for text in row))
+    for i in kept:
+        row = None if i is None else next(shown)
+        cells = ["…" if row is None or j is None else str(row[j]) for j in keep]
+        lines.append(" " * indent + "".join(f"{text:>{cell}}" for text in cells))
     return lines
 
 
