@@ -23,3 +23,8 @@ class ModelFileError(MinnetError):
 
 class TrainingError(MinnetError):
     """A run that cannot go on, for example because it diverged."""
+
+
+def one_line(text: object) -> str:
+    """The text, or what an error says, on one line."""
+    return " ".join(str(text).split())
