@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import operator
+import os
 import re
 import sys
 import tomllib
@@ -22,7 +23,7 @@ from typing import Any
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.optimizers import OPTIMIZERS, SCHEDULES
 from minnet.core.softmax import ROADS
-from minnet.errors import ConfigError
+from minnet.errors import ConfigError, one_line
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 GENERATORS = ("moons", "circles", "blobs", "classification", "gaussian_quantiles")
@@ -47,10 +48,21 @@ class DataConfig:
 
     source: str = key(
         "digits",
-        "a data set, or openml:NAME or openml:NAME:VERSION for any of OpenML",
+        "a data set; openml:NAME or openml:NAME:VERSION for any of OpenML; or a file: CSV or TSV (.gz too), "
+        ".npz with X and y, a folder with X.npy and y.npy, svmlight",
         (*BUNDLED, *GENERATORS, *FETCHED),
     )
-    target: str = key("", "OpenML only: the column to learn, if it is not the set's own default")
+    target: str | int = key(
+        "",
+        "the column to learn, by name or by place from 0: by default a file's last one, or the OpenML set's own",
+        at_least=-(10**6),
+        at_most=10**6,
+    )
+    header: str | bool = key("auto", "text files: whether line 1 holds the names of columns", ("auto",))
+    categorical: list[str] = key([], "text files: columns that become one input for each of their values")
+    missing: str = key("error", "text files: what to do about missing cells", ("error", "mean", "median", "drop"))
+    validation_source: str = key("", "a file of its own for the validation part, as `source` is")
+    test_source: str = key("", "a file of its own for the test part, as `source` is")
     test_size: float | int = key(
         0.2, "test part, held back to the end: a fraction, or a number of rows", above=0, at_most=10**9
     )
@@ -125,6 +137,9 @@ class TrainConfig:
         at_least=0,
         at_most=10**9,
     )
+    checkpoint_seconds: float = key(
+        5.0, "checkpoint.npz is written so often at most; 0 for after every epoch", at_least=0, at_most=10**9
+    )
     max_grad_norm: float = key(0.0, "scale longer gradients down to this norm; 0 for never", at_least=0)
 
 
@@ -188,7 +203,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start + 1}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-        raise ConfigError(f"{path}: is not TOML: {_one_line(reason)}") from None
+        raise ConfigError(f"{path}: is not TOML: {one_line(reason)}") from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -208,13 +223,18 @@ def parse_override(text: str) -> tuple[str, Any]:
     return full_name, parsed["value"] if len(parsed) == 1 else value
 
 
+def values(config: Config) -> dict[str, Any]:
+    """Every key, with its section, and its value."""
+    return {name: getattr(getattr(config, name.partition(".")[0]), name.partition(".")[2]) for name in KEYS}
+
+
 def dumps(config: Config) -> str:
     """The whole config as TOML, every key with its value, which `load` reads back to an equal config."""
     lines: list[str] = []
     for section, cls in SECTIONS.items():
         lines += [f"[{section}]"]
-        values = getattr(config, section)
-        lines += [f"{f.name} = {_toml(getattr(values, f.name))}" for f in dataclasses.fields(cls)] + [""]
+        table = getattr(config, section)
+        lines += [f"{f.name} = {_toml(getattr(table, f.name))}" for f in dataclasses.fields(cls)] + [""]
     return "\n".join(lines)
 
 
@@ -246,8 +266,13 @@ def _consistent(config: Config) -> Config:
     for name, sources in used.items():
         if kind not in sources and getattr(data, name) != getattr(DataConfig, name):
             raise ConfigError(f"data.{name}: has no effect on {data.source!r}, only on {', '.join(sources)}")
-    if data.target and not data.source.startswith("openml:"):
-        raise ConfigError(f"data.target: has no effect on {data.source!r}, only on openml:NAME")
+    own = _is_path(data.source)
+    for name in ("target", "header", "categorical", "missing", "validation_source", "test_source"):
+        given = getattr(data, name) != getattr(DataConfig(), name)
+        if given and not own and not (name == "target" and data.source.startswith("openml:")):
+            raise ConfigError(f"data.{name}: has no effect on {data.source!r}, only on a file of your own")
+    if isinstance(data.target, int) and not own:
+        raise ConfigError("data.target: OpenML's columns go by name")
     if kind == "blobs" and data.noise == 0:
         raise ConfigError("data.noise: blobs of standard deviation 0 are points; give a positive number")
     if kind == "classification" and data.noise > 1:
@@ -286,7 +311,7 @@ def _converted(value: Any, kind: Any, metadata: Any) -> Any:
         return {name: _converted(item, float, metadata | {"choices": ()}) for name, item in value.items()}
     if kind is str:
         choices = metadata["choices"]
-        if choices and value not in choices and not _is_openml(value, choices):
+        if choices and value not in choices and not _is_source(value, choices):
             near = difflib.get_close_matches(value, choices, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             if value.startswith("openml:"):
@@ -313,8 +338,21 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _is_openml(value: str, choices: Iterable[str]) -> bool:
-    return "digits" in choices and re.fullmatch(r"openml:[^:]+(:[1-9][0-9]{0,8})?", value) is not None
+def _is_source(value: str, choices: Iterable[str]) -> bool:
+    if "digits" not in choices:
+        return False
+    return _is_path(value) or re.fullmatch(r"openml:[^:]+(:[1-9][0-9]{0,8})?", value) is not None
+
+
+def _is_path(source: str) -> bool:
+    """Whether a source is meant as a path: it has a folder or a suffix in it, or it is there."""
+    if source in (*BUNDLED, *GENERATORS, *FETCHED) or source.startswith("openml:"):
+        return False
+    path = Path(source)
+    try:
+        return "/" in source or os.sep in source or bool(path.suffix) or path.exists()
+    except (OSError, ValueError):
+        return True
 
 
 def _is_number(value: Any) -> bool:
@@ -350,7 +388,7 @@ def _kind_name(kind: Any) -> str:
         return "a number"
     if isinstance(kind, types.UnionType):
         return " or ".join(_kind_name(option) for option in typing.get_args(kind))
-    names = {str: "a string", int: "a whole number", float: "a finite number"}
+    names = {str: "a string", bool: "true or false", int: "a whole number", float: "a finite number"}
     if typing.get_origin(kind) is list:
         return f"a list of {_kind_name(typing.get_args(kind)[0]).removeprefix('a ')}s"
     return names.get(kind, "a table of numbers")
@@ -366,7 +404,7 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
-    return _one_line(str(value))
+    return one_line(str(value))
 
 
 def _shown(value: Any) -> str:
@@ -378,9 +416,5 @@ def _shown(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = _one_line(text)
+    text = one_line(text)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,155 +1,158 @@
-"""Where rows come from: scikit-learn's data sets; how they are split and scaled."""
+"""Where rows come from, a data set or a user's own file; how they are split and scaled."""
 
-import contextlib
-import importlib.util
-import io
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minnet import datasets, features
 from minnet.batches import CHUNK_BYTES, Part
-from minnet.config import BUNDLED, GENERATORS, DataConfig
+from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
 from minnet.core.network import MLP
-from minnet.errors import ConfigError, DataError
-
-LFW_MIN_FACES = 70  # people with fewer pictures are left out, as in scikit-learn's own examples
+from minnet.errors import ConfigError, DataError, one_line
+from minnet.features import Features
+from minnet.tables import formats
+from minnet.tables.table import Table, arrange, keep, unknown_column
 
 
 @dataclass
 class Dataset:
-    """X (N, D), dense or scipy sparse; y (N,) whole numbers that index `classes`, the labels as they were given."""
+    """X (N, D), dense or scipy sparse; y (N,) whole numbers that index `classes`, the labels as they were given.
+
+    text: columns of text (N,), by name, which will be categories. parts: the rows of parts that have a file of their
+    own. table: what a user's own file was like, as far as reading another one like it needs to know.
+    """
 
     name: str
     X: Any
     y: NDArray
     classes: NDArray
     feature_names: list[str]
+    text: dict[str, NDArray] = field(default_factory=dict)
+    parts: dict[str, NDArray] = field(default_factory=dict)
+    table: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-@dataclass
-class Scaler:
-    """x -> (x - center) / scale, feature by feature; both (D,). A sparse X is never shifted: its center is 0."""
-
-    center: NDArray
-    scale: NDArray
-
-
-def load(config: DataConfig) -> Dataset:
-    """The data set that `config.source` names, checked.
+def load(config: DataConfig, progress: Callable[[int], object] | None = None) -> Dataset:
+    """The data set that `config.source` names, or the file, checked. `progress` is told of each number of bytes read.
 
     Raises DataError where it cannot be had or cannot be learned from, ConfigError where it does not exist.
     """
-    from sklearn import datasets
-
-    if config.source in BUNDLED:
-        bunch = getattr(datasets, f"load_{config.source}")()
-    elif config.source in GENERATORS:
-        bunch = _generate(config)
-    else:
-        bunch = _fetch(config)
-    try:
-        X, names = _numeric(bunch["data"], bunch.get("feature_names"), bunch.get("categories"))
-    except ValueError as error:
-        raise DataError(f"{config.source}: not every column is of numbers: {_one_line(error)}") from None
+    if is_file(config.source):
+        return _own(config, progress)
+    X, names, target, target_names = datasets.load(config)
     _check_finite(X, names)
-    y, classes = _encode(bunch["target"], bunch.get("target_names"))
+    y, classes = _encode(target, target_names)
     return Dataset(config.source, X, y, classes, names)
 
 
-def _generate(config: DataConfig) -> dict[str, Any]:
-    """The rows of a generator. Raises ConfigError where its settings do not go together."""
-    from sklearn import datasets
-
-    make = getattr(datasets, f"make_{config.source}")
-    options: dict[str, Any] = {"n_samples": config.samples, "random_state": config.generator_seed}
-    if config.source in ("moons", "circles"):
-        options |= {"noise": config.noise}
-    else:
-        options |= {"n_features": config.features}
-    if config.source == "circles":
-        options |= {"factor": 0.5}
-    if config.source == "blobs":
-        options |= {"centers": config.classes, "cluster_std": config.noise}
-    if config.source == "gaussian_quantiles":
-        options |= {"n_classes": config.classes}
-    if config.source == "classification":
-        options |= {"n_classes": config.classes, "flip_y": config.noise, "n_clusters_per_class": 1}
-        options |= {"n_informative": max(2, config.features // 2), "n_redundant": 0}
-    try:
-        X, y = make(**options)
-    except (ValueError, MemoryError) as error:
-        raise ConfigError(f"data: {config.source} cannot be made so: {_one_line(error)}") from None
-    return {"data": X, "target": y}
+def is_file(source: str) -> bool:
+    """Whether a source is a path, and not the name of a data set."""
+    return not (source in (*BUNDLED, *GENERATORS, *FETCHED) or source.startswith("openml:"))
 
 
-def _fetch(config: DataConfig) -> dict[str, Any]:
-    """A set that scikit-learn downloads, or has downloaded, into its data home."""
-    from sklearn import datasets
-    from sklearn.datasets._openml import OpenMLError
+def _own(config: DataConfig, progress: Callable[[int], object] | None) -> Dataset:
+    """A user's own file, with those for validation and test below it. Raises DataError and ConfigError."""
+    sources = {"train": config.source, "validation": config.validation_source, "test": config.test_source}
+    header = config.header if isinstance(config.header, bool) else None
+    target = config.target if config.target != "" else -1
+    read: dict[str, Table] = {}
+    for part, source in sources.items():
+        if source:
+            first = read.get("train")
+            table = formats.read(
+                source,
+                target=first.target if first and first.target is not None else target,
+                header=header,
+                categorical=config.categorical,
+                features=len(first.names) if first else None,
+                base=first.base if first else None,
+                progress=progress,
+            )
+            read[part] = _like(first, table) if first else table
+    _check_text(read.values(), config.categorical)
+    notes = _without_missing(read, config.missing)
+    first = read["train"]
+    is_text = _is_text(first)
+    for name in ("target", "header"):
+        if not is_text and getattr(config, name) != getattr(DataConfig, name):
+            raise ConfigError(f"data.{name}: has no effect on {first.path}, only on a text file")
+    sizes = {part: len(table.y) for part, table in read.items()}  # type: ignore[arg-type]
+    y, classes = _encode(np.concatenate([_labels(table) for table in read.values()]), None)
+    known = np.unique(y[: sizes["train"]])
+    if len(known) < len(classes):
+        unknown = classes[np.setdiff1d(np.arange(len(classes)), known)[0]]
+        raise DataError(f"class {unknown} is not in {config.source}, only in the other files: it cannot be learned")
+    ends = np.cumsum(list(sizes.values()))
+    parts = {part: np.arange(end - sizes[part], end) for part, end in zip(read, ends, strict=True) if part != "train"}
+    one = len(read) == 1
+    X = first.X if one else _stack([table.X for table in read.values()])
+    text = {name: np.concatenate([table.text[name] for table in read.values()]) for name in first.text}
+    described = {  # without text there is nothing to know of a header
+        "target": target if first.target is None and is_text else first.target,
+        "header": first.header if is_text else None,
+        "base": first.base,
+    }
+    return Dataset(config.source, X, y, classes, first.names, text, parts, described, notes)
 
-    source, retries = config.source, {"n_retries": 1, "delay": 1.0}
-    # the fetchers print, log and warn on their way; what matters of it comes back as one error
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            if source.startswith("openml:"):
-                _, name, version, *_ = f"{source}:active".split(":")
-                return datasets.fetch_openml(
-                    name,
-                    version=version if version == "active" else int(version),
-                    target_column=config.target or "default-target",
-                    as_frame=False,
-                    parser="auto" if importlib.util.find_spec("pandas") else "liac-arff",
-                    **retries,
-                )
-            options = {"min_faces_per_person": LFW_MIN_FACES} if source == "lfw_people" else {}
-            return getattr(datasets, f"fetch_{source}")(**options, **retries)
-        except OSError as error:
-            offline = ", ".join((*BUNDLED, *GENERATORS))
+
+def _is_text(table: Table) -> bool:
+    """Whether the table is from a text file: only its rows have lines, and no base."""
+    return table.numbers is not None and table.base is None
+
+
+def _like(first: Table, table: Table) -> Table:
+    """The table with the columns of the training file's. Raises DataError."""
+    if hasattr(table.X, "tocsr") != hasattr(first.X, "tocsr"):
+        raise DataError(f"{table.path}: only one of it and {first.path} is svmlight: give both in the same format")
+    return arrange(table, first.names, list(first.text))
+
+
+def _check_text(read: Iterable[Table], categorical: list[str]) -> None:
+    """Raises for a column of text that is not to be categories, and for a category that is no column."""
+    for table in read:
+        for name in categorical:
+            if name not in table.text:
+                raise unknown_column("data.categorical", name, table.path, [*table.names, *table.text])
+        for name in table.text:
+            if name not in categorical:
+                raise table.text_error(name)
+
+
+def _without_missing(read: dict[str, Table], missing: str) -> list[str]:
+    """Leaves out rows with missing cells where that is asked for, and says how many. Raises DataError for them if
+    nothing is."""
+    notes = []
+    for part, table in read.items():
+        place = table.first_missing()
+        if place and missing == "error":
             raise DataError(
-                f"{source}: cannot be fetched ({_one_line(error)}); without a network there are {offline}"
-            ) from None
-        except ImportError as error:
-            raise DataError(f"{source}: needs a package that is not installed: {_one_line(error)}") from None
-        except OpenMLError as error:
-            raise ConfigError(f"data.source: there is no {source}: {_one_line(error)}") from None
-        except Exception as error:  # a damaged cache can raise anything
-            if f"target_column='{config.target}'" in str(error):
-                raise ConfigError(f"data.target: {source} has no column {config.target!r}") from None
-            raise DataError(f"{source}: cannot be loaded: {type(error).__name__}: {_one_line(error)}") from None
+                f"{table.place(*place)} is missing: fill it in, or set data.missing to mean, median or drop"
+            )
+        if place and missing == "drop":
+            gaps = np.isnan(table.X).any(axis=1)
+            for cells in table.text.values():
+                gaps |= cells == ""
+            read[part] = keep(table, ~gaps)
+            notes.append(f"{table.path}: {gaps.sum():,} of {len(gaps):,} rows left out, as cells are missing")
+    return notes
 
 
-def _numeric(X: Any, names: Any, categories: Any) -> tuple[Any, list[str]]:
-    """X as numbers, and a name for each column. Columns of categories or of text become one column a category."""
-    names = [str(name) for name in names] if names is not None else [f"x{j}" for j in range(X.shape[1])]
-    if X.shape[1] != len(names):
-        names = [f"x{j}" for j in range(X.shape[1])]
-    if hasattr(X, "tocsr"):
-        return X.tocsr(), names
-    X = np.asarray(X)
-    text = [j for j in range(X.shape[1]) if X.dtype == object and isinstance(X[0, j], str | bytes)]
-    nominal = [j for j in range(X.shape[1]) if j in text or names[j] in (categories or {})]
-    if not nominal:
-        return X.astype(np.float64, copy=False), names
-    if X.dtype != object:  # without pandas, a category comes as its place in the list of them
-        X = X.astype(object)
-        for j in nominal:
-            X[:, j] = [categories[names[j]][int(i)] if i == i else i for i in X[:, j]]
+def _labels(table: Table) -> NDArray:
+    if table.y is None or not len(table.y):
+        raise DataError(f"{table.path}: holds no rows with labels")
+    return table.y
 
-    from sklearn.preprocessing import OneHotEncoder
 
-    encoder = OneHotEncoder(sparse_output=False).fit(X[:, nominal])
-    rest = [j for j in range(X.shape[1]) if j not in nominal]
-    labels = [
-        f"{names[j]}={value.decode() if isinstance(value, bytes) else value}"
-        for j, values in zip(nominal, encoder.categories_, strict=True)
-        for value in values
-    ]
-    columns = [X[:, rest].astype(np.float64), encoder.transform(X[:, nominal])]
-    return np.hstack(columns), [names[j] for j in rest] + labels
+def _stack(blocks: list[Any]) -> Any:
+    if not hasattr(blocks[0], "tocsr"):
+        return np.concatenate(blocks)
+    from scipy import sparse
+
+    return sparse.vstack(blocks, format="csr")
 
 
 def _check_finite(X: Any, names: list[str]) -> None:
@@ -205,6 +208,8 @@ def split(dataset: Dataset, config: DataConfig) -> tuple[NDArray, NDArray, NDArr
     Raises DataError where a class has too few rows for that.
     """
     y, rows = dataset.y, np.arange(len(dataset.y))
+    if dataset.parts:
+        return _split_around(dataset, config)
     counts = np.bincount(y)
     if counts.min() < 2:
         raise DataError(
@@ -219,67 +224,51 @@ def split(dataset: Dataset, config: DataConfig) -> tuple[NDArray, NDArray, NDArr
     return np.concatenate([train, rest[alone]]), validation, test
 
 
+def _split_around(dataset: Dataset, config: DataConfig) -> tuple[NDArray, NDArray, NDArray]:
+    """The parts where validation or test rows come from a file of their own: the others are split from the rest."""
+    y, none = dataset.y, np.arange(0)
+    rest = np.setdiff1d(np.arange(len(y)), np.concatenate(list(dataset.parts.values())))
+    test, validation = dataset.parts.get("test", none), dataset.parts.get("validation", none)
+    if "test" not in dataset.parts:
+        rest, test = _stratified(rest, y, config.test_size, config.split_seed, "data.test_size")
+    elif "validation" not in dataset.parts and config.validation_size:
+        rest, validation = _stratified(rest, y, config.validation_size, config.split_seed, "data.validation_size")
+    return rest, validation, test
+
+
 def _stratified(rows: NDArray, y: NDArray, size: float, seed: int, name: str) -> tuple[NDArray, NDArray]:
     from sklearn.model_selection import train_test_split
 
     try:
         return train_test_split(rows, test_size=size, stratify=y[rows], random_state=seed)
     except ValueError as error:
-        raise DataError(f"{name} = {size} does not split {len(rows)} rows: {_one_line(error)}") from None
+        raise DataError(f"{name} = {size} does not split {len(rows)} rows: {one_line(error)}") from None
 
 
-def fit_scaler(kind: str, X: Any, names: list[str]) -> Scaler:
-    """The scaler of kind "standard", "minmax" or "none" for the rows X (n, D).
-
-    "standard" is (x - mean) / sd, "minmax" maps to 0..1; sparse rows are only divided, by sd or by max |x|.
-    A constant feature is divided by 1. Raises DataError for a feature too large to be scaled.
-    """
-    D, sparse = X.shape[1], hasattr(X, "tocsr")
-    center, scale = np.zeros(D), np.ones(D)
-    if kind != "none":
-        from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
-
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if kind == "standard":
-                fitted = StandardScaler(with_mean=not sparse).fit(X)
-                # where the variance is beyond float64, scikit-learn would divide by 1
-                scale = np.where(np.isfinite(fitted.var_), fitted.scale_, np.inf)
-                center = center if sparse else fitted.mean_
-            elif sparse:
-                scale = MaxAbsScaler().fit(X).scale_
-            else:
-                fitted = MinMaxScaler().fit(X)
-                center, scale = fitted.data_min_, 1 / fitted.scale_
-    bad = ~(np.isfinite(center) & np.isfinite(scale))
-    if bad.any():
-        raise DataError(f"column {names[int(bad.argmax())]!r} holds numbers too large to be scaled: divide it first")
-    return Scaler(center, scale)
+def fit_features(config: DataConfig, dataset: Dataset, rows: NDArray) -> Features:
+    """What becomes of the columns, fitted on these rows. Raises DataError as features.fit does."""
+    text = {name: cells[rows] for name, cells in dataset.text.items()}
+    return features.fit(config.scale, config.missing, dataset.feature_names, dataset.X[rows], text)
 
 
-def prepare(dataset: Dataset, rows: NDArray, scaler: Scaler, net: MLP) -> Part:
-    """These rows of the data set, scaled, as the net takes them; a dense part is filled a block at a time.
+def prepare(dataset: Dataset, rows: NDArray, fitted: Features, net: MLP) -> Part:
+    """These rows of the data set as the net takes them; a dense part is filled a block at a time.
 
     Raises DataError for a value that the net's dtype cannot hold.
     """
     X1: Any
     with np.errstate(over="ignore"):
         if hasattr(dataset.X, "tocsr"):
-            X = dataset.X[rows].astype(np.float64)
-            X.data /= scaler.scale[X.indices]
-            X1 = net.with_ones(X)
+            X1 = net.with_ones(features.apply(fitted, dataset.X[rows], {}))
         else:
-            n, D = len(rows), dataset.X.shape[1]
+            n, D = len(rows), net.layer_sizes[0]
             X1 = np.ones((n, D + 1), net.dtype)
             block = max(1, CHUNK_BYTES // (8 * D))
             for start in range(0, n, block):
                 part = slice(start, start + block)
-                X1[part, :-1] = (dataset.X[rows[part]] - scaler.center) / scaler.scale
+                text = {name: cells[rows[part]] for name, cells in dataset.text.items()}
+                X1[part, :-1] = features.apply(fitted, dataset.X[rows[part]], text)
     place = _not_finite(X1)
     if place:
-        column = dataset.feature_names[place[1]]
-        raise DataError(f"column {column!r} holds numbers too large for {net.dtype}: scale it")
+        raise DataError(f"column {fitted.inputs[place[1]]!r} holds numbers too large for {net.dtype}: scale it")
     return Part(X1, dataset.y[rows])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

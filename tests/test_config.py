@@ -139,6 +139,12 @@ def test_an_override_without_an_equals_sign_says_what_is_wanted(text, hint):
         ("train.class_weight=balanced", "balanced"),
         ('train.class_weight={"0" = 2}', {"0": 2.0}),
         ("train.batch_size=1000000", 1_000_000),
+        ("train.checkpoint_seconds=0", 0.0),
+        ("data.source=a.csv", "a.csv"),
+        ("data.source=folder/a", "folder/a"),
+        ("data.source=./digits", "./digits"),
+        ("data.source=/", "/"),
+        ("data.source=two words.tsv.gz", "two words.tsv.gz"),
     ],
 )
 def test_a_value_at_or_within_its_limits_is_taken_in_the_type_of_its_key(override, value):
@@ -146,6 +152,47 @@ def test_a_value_at_or_within_its_limits_is_taken_in_the_type_of_its_key(overrid
     taken = getattr(getattr(load(None, [override]), section), rest.partition("=")[0])
     assert taken == value
     assert type(taken) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.target=species", "species"),
+        ("data.target=3", 3),
+        ("data.target=-1", -1),
+        ('data.target="3"', "3"),
+        ("data.header=auto", "auto"),
+        ("data.header=true", True),
+        ("data.header=false", False),
+        ('data.categorical=["a", "b c"]', ["a", "b c"]),
+        ("data.categorical=[]", []),
+        ("data.missing=median", "median"),
+        ("data.missing=drop", "drop"),
+        ("data.validation_source=v.csv", "v.csv"),
+        ("data.test_source=folder", "folder"),
+        ("data.test_source=digits", "digits"),
+    ],
+)
+def test_a_file_of_ones_own_takes_keys_of_its_own(override, value):
+    name = override.partition("=")[0].removeprefix("data.")
+    taken = getattr(load(None, ["data.source=mine.csv", override]).data, name)
+    assert taken == value
+    assert type(taken) is type(value)
+
+
+def test_a_source_without_suffix_or_folder_is_a_path_only_if_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message("data.source=mine").startswith('data.source: "mine" is none of iris, ')
+    Path("mine").mkdir()
+    assert load(None, ["data.source=mine"]).data.source == "mine"
+
+
+def test_a_data_set_comes_before_a_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("iris").mkdir()
+    with pytest.raises(ConfigError, match="only on a file of your own"):
+        load(None, ["data.source=iris", "data.missing=mean"])
+    assert load(None, ["data.source=./iris", "data.missing=mean"]).data.missing == "mean"
 
 
 def test_no_hidden_layer_goes_with_one_activation_or_an_empty_list():
@@ -167,6 +214,12 @@ def test_no_hidden_layer_goes_with_one_activation_or_an_empty_list():
         ("learning_rate", "optimizer.learning_rate"),
         ("optimizer.lerning_rate", "optimizer.learning_rate"),
         ("data.tset_size", "data.test_size"),
+        ("data.heading", "data.header"),
+        ("data.catgorical", "data.categorical"),
+        ("data.mising", "data.missing"),
+        ("data.test_sorce", "data.test_source"),
+        ("data.validation_file", "data.validation_size"),
+        ("checkpoint_second", "train.checkpoint_seconds"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_one(name, nearest, written):
@@ -321,10 +374,36 @@ def test_an_unknown_choice_lists_the_choices(name):
         ("optimizer.name=adamm", "adam"),
         ("optimizer.schedule=cosin", "cosine"),
         ("train.class_weight=balance", "balanced"),
+        ("data.missing=medain", "median"),
+        ("data.header=autom", "auto"),
     ],
 )
 def test_a_misspelt_choice_names_the_nearest(override, nearest):
     assert message(override).endswith(f"did you mean {nearest}?")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.header=yes", '"yes" is none of auto'),
+        ("data.header=1", "expected a string or true or false, got 1"),
+        ("data.target=true", "expected a string or a whole number, got true"),
+        ("data.target=1.5", "expected a string or a whole number, got 1.5"),
+        ('data.target=["a"]', 'expected a string or a whole number, got ["a"]'),
+        ("data.target=10000000", "must be at most 1000000, got 10000000"),
+        ("data.target=-10000000", "must be at least -1000000, got -10000000"),
+        (f"data.target=0x{'f' * 5000}", "must be at most 1000000, got what is too long to show"),
+        ("data.categorical=colour", 'expected a list of strings, got "colour"'),
+        ("data.categorical=[1]", "expected a list of strings, got [1]"),
+        ("data.missing=true", "expected a string, got true"),
+        ("data.missing=0", "expected a string, got 0"),
+        ("data.test_source=3", "expected a string, got 3"),
+        ('data.validation_source=["v.csv"]', 'expected a string, got ["v.csv"]'),
+        ("train.checkpoint_seconds=-1", "must be at least 0, got -1"),
+    ],
+)
+def test_a_value_that_a_key_of_files_cannot_have_is_refused(override, said):
+    assert message("data.source=mine.csv", override) == f"{override.partition('=')[0]}: {said}"
 
 
 @pytest.mark.parametrize("value", ["openml", "OPENML:mnist_784"])
@@ -400,6 +479,34 @@ def test_a_list_of_activations_has_one_for_each_layer(hidden, activation, said):
 def test_a_key_without_effect_on_the_source_is_named(source, override):
     said = message(f"data.source={source}", override)
     assert said.startswith(f"{override.partition('=')[0]}: has no effect on '{source}', only on ")
+
+
+OF_FILES = ["header=true", 'categorical=["a"]', "missing=mean", "validation_source=v.csv", "test_source=t.csv"]
+
+
+@pytest.mark.parametrize("override", [*OF_FILES, "target=2"])
+@pytest.mark.parametrize("source", ["iris", "moons", "covtype", "openml:mnist_784"])
+def test_a_key_of_files_has_no_effect_on_a_data_set(source, override):
+    said = message(f"data.source={source}", f"data.{override}")
+    if (source, override) == ("openml:mnist_784", "target=2"):
+        assert said == "data.target: OpenML's columns go by name"
+    else:
+        name = override.partition("=")[0]
+        assert said == f"data.{name}: has no effect on {source!r}, only on a file of your own"
+
+
+@pytest.mark.parametrize("override", ["samples=50", "features=3", "classes=4", "noise=0.5", "generator_seed=1"])
+def test_a_key_of_generators_has_no_effect_on_a_file(override):
+    said = message("data.source=mine.csv", f"data.{override}")
+    assert said.startswith(f"data.{override.partition('=')[0]}: has no effect on 'mine.csv', only on ")
+
+
+def test_the_default_of_a_key_may_stand_in_any_config(written):
+    assert load(written(dumps(Config()))) == load(None, ["data.missing=error", "data.header=auto", "data.target="])
+
+
+def test_openml_takes_a_target_by_name():
+    assert load(None, ["data.source=openml:mnist_784", "data.target=kind"]).data.target == "kind"
 
 
 def test_noise_fits_its_generator():
@@ -515,6 +622,21 @@ def within_limits(f) -> st.SearchStrategy:
     return floats(low, 1.7e308 if high is None else high, **exclude)
 
 
+def own_files(text: st.SearchStrategy[str]) -> st.SearchStrategy[dict]:
+    """Keys of [data] for a file of one's own."""
+    return st.fixed_dictionaries(
+        {
+            "source": text.map("./{}".format) | text.map("a{}.csv".format),
+            "target": text | st.integers(-(10**6), 10**6),
+            "header": st.sampled_from(["auto", True, False]),
+            "categorical": st.lists(text, max_size=3),
+            "missing": st.sampled_from(KEYS["data.missing"].metadata["choices"]),
+            "validation_source": text,
+            "test_source": text,
+        }
+    )
+
+
 @st.composite
 def configs(draw) -> Config:
     """Any config that load takes."""
@@ -529,8 +651,11 @@ def configs(draw) -> Config:
     data, model = tables["data"], tables["model"]
     data["test_size"] = draw(st.integers(1, 10**9) | floats(0, 1, exclude_min=True, exclude_max=True))
     data["validation_size"] = draw(st.integers(0, 10**9) | floats(0, 1, exclude_max=True))
+    data["missing"] = "error"
     if draw(st.booleans()):
         data |= {"source": "openml:" + draw(text.filter(lambda name: name and ":" not in name)), "target": draw(text)}
+    elif draw(st.booleans()):
+        data |= draw(own_files(text))
     if data["source"] not in config.GENERATORS[2:]:
         data |= {"features": 2, "classes": 3}
     if data["source"] not in config.GENERATORS:
@@ -548,6 +673,7 @@ def configs(draw) -> Config:
 @settings(max_examples=200)
 @given(configs())
 @example(Config(train=config.TrainConfig(class_weight={'"\\': 1e-300, "\0\x7f\x1b\n": 1e9, "🦆 é": 5e-324, "": 0.0})))
+@example(Config(data=config.DataConfig(source="a/b.csv", target=-1, header=False, categorical=['"', "é\n"])))
 @example(Config(data=config.DataConfig(source='openml:"', target="'''\t\"\"\"\\u0041\u2028\u0085")))
 def test_what_dumps_writes_load_reads_back_to_an_equal_config(original):
     with tempfile.TemporaryDirectory() as folder:

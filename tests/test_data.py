@@ -1,8 +1,7 @@
-"""Where rows come from, and how they are split and scaled."""
+"""Where rows come from, a data set or a file of one's own, and how they are split and scaled."""
 
-import importlib.util
-import sys
-from urllib.error import HTTPError, URLError
+import gzip
+from pathlib import Path
 
 import datahome
 import numpy as np
@@ -11,50 +10,16 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import datasets as sklearn_datasets
+from sklearn.datasets import dump_svmlight_file
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from minnet import data
-from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
+from minnet import data, experiment
+from minnet.config import Config, DataConfig
 from minnet.core.network import MLP
-from minnet.data import Dataset, Scaler
+from minnet.data import Dataset
 from minnet.errors import ConfigError, DataError
-
-WEATHER = """@RELATION weather
-@ATTRIBUTE outlook {sunny,'partly cloudy',rainy}
-@ATTRIBUTE temperature REAL
-@ATTRIBUTE windy {no,yes}
-@ATTRIBUTE play {yes,no}
-@DATA
-sunny,29.5,no,no
-'partly cloudy',28,no,yes
-rainy,21,yes,yes
-?,18.5,yes,no
-"""
-WORDS = """@RELATION words
-@ATTRIBUTE comet NUMERIC
-@ATTRIBUTE wheel NUMERIC
-@ATTRIBUTE chain NUMERIC
-@ATTRIBUTE topic {space,bicycles}
-@DATA
-{0 1.5, 3 space}
-{3 bicycles}
-{1 2, 2 0.5, 3 bicycles}
-"""
-
-
-@pytest.fixture(autouse=True)
-def tries(monkeypatch):
-    """The addresses that were asked for; none is reached, and nobody waits."""
-    addresses = []
-
-    def refuse(opener, request, *rest):
-        addresses.append(getattr(request, "full_url", request))
-        raise URLError("no network")
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    return addresses
+from minnet.features import Features
 
 
 @pytest.fixture
@@ -79,321 +44,6 @@ def error(kind, function, *arguments, **keys):
 def dataset(X, y=None, names=None):
     classes, y = np.unique(np.arange(X.shape[0]) % 2 if y is None else y, return_inverse=True)
     return Dataset("made", X, y, classes, names or [f"x{j}" for j in range(X.shape[1])])
-
-
-# Sets that come with scikit-learn
-
-
-@pytest.mark.parametrize(
-    ("source", "N", "D", "classes", "first"),
-    [
-        ("iris", 150, 4, ["setosa", "versicolor", "virginica"], "sepal length (cm)"),
-        ("wine", 178, 13, ["class_0", "class_1", "class_2"], "alcohol"),
-        ("breast_cancer", 569, 30, ["malignant", "benign"], "mean radius"),
-        ("digits", 1797, 64, list(range(10)), "pixel_0_0"),
-    ],
-)
-def test_a_bundled_set_loads_with_its_own_names(source, N, D, classes, first):
-    loaded = load(source)
-    original = getattr(sklearn_datasets, f"load_{source}")()
-    assert loaded.name == source
-    assert loaded.X.shape == (N, D) and loaded.y.shape == (N,)
-    assert loaded.classes.tolist() == classes
-    assert loaded.feature_names[0] == first and len(loaded.feature_names) == D
-    np.testing.assert_array_equal(loaded.X, original.data)
-    np.testing.assert_array_equal(loaded.y, original.target)
-
-
-def test_every_bundled_set_is_tested():
-    assert BUNDLED == ("iris", "wine", "breast_cancer", "digits")
-
-
-@pytest.mark.parametrize("source", GENERATORS)
-def test_a_generator_makes_the_rows_it_is_asked_for(source):
-    wide = source not in ("moons", "circles")
-    made = load(source, samples=90, features=5 if wide else 2, classes=4 if wide else 3)
-    D, K = (5, 4) if wide else (2, 2)
-    assert made.X.shape == (90, D) and made.X.dtype == np.float64
-    assert made.classes.tolist() == list(range(K))
-    assert made.feature_names == [f"x{j}" for j in range(D)]
-    assert np.bincount(made.y).min() > 0
-
-
-@pytest.mark.parametrize("source", GENERATORS)
-def test_generator_seed_alone_decides_which_rows_are_made(source):
-    first, again, other = (load(source, samples=30, generator_seed=seed).X for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize("source", GENERATORS[:-1])
-def test_noise_changes_what_a_generator_makes(source):
-    little, much = (load(source, samples=200, noise=noise) for noise in (0.01, 0.9))
-    assert not (np.array_equal(little.X, much.X) and np.array_equal(little.y, much.y))
-
-
-def test_moons_and_circles_without_noise_are_curves():
-    np.testing.assert_array_equal(
-        load("moons", samples=50, noise=0).X, sklearn_datasets.make_moons(50, random_state=0)[0]
-    )
-    circles = load("circles", samples=50, noise=0)
-    np.testing.assert_allclose(np.linalg.norm(circles.X, axis=1), np.where(circles.y, 0.5, 1))
-
-
-def test_noise_is_the_standard_deviation_of_a_blob():
-    made = load("blobs", samples=6000, noise=3.0)
-    assert [made.X[made.y == k].std(axis=0) for k in range(3)] == pytest.approx(np.full((3, 2), 3.0), rel=0.05)
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"source": "classification", "features": 1},
-        {"source": "classification", "classes": 5},
-        {"source": "gaussian_quantiles", "samples": 2, "classes": 3},
-        {"source": "blobs", "samples": 10**9, "features": 10**6},
-    ],
-)
-def test_settings_that_a_generator_cannot_meet_are_a_config_error(keys):
-    assert error(ConfigError, load, **keys).startswith(f"data: {keys['source']} cannot be made so: ")
-
-
-# Sets that scikit-learn has downloaded
-
-
-def test_covtype_is_read_from_the_data_home(home, tries):
-    datahome.covtype(home)
-    loaded = load("covtype")
-    np.testing.assert_array_equal(loaded.X, np.arange(14 * 54).reshape(14, 54))
-    assert loaded.classes.tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert loaded.y.tolist() == [0, 1, 2, 3, 4, 5, 6] * 2
-    assert loaded.feature_names[0] == "Elevation" and len(loaded.feature_names) == 54
-    assert not tries
-
-
-def test_columns_of_text_in_kddcup99_become_one_column_a_category(home):
-    datahome.kddcup99(home)
-    loaded = load("kddcup99")
-    text = [name for name in loaded.feature_names if "=" in name]
-    assert text == [
-        "protocol_type=tcp",
-        "protocol_type=udp",
-        "service=domain_u",
-        "service=http",
-        "service=smtp",
-        "flag=REJ",
-        "flag=SF",
-    ]
-    assert loaded.X.shape == (3, 38 + 7) and loaded.X.dtype == np.float64
-    np.testing.assert_array_equal(
-        loaded.X[:, 38:], [[1, 0, 0, 1, 0, 0, 1], [0, 1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 1, 1, 0]]
-    )
-    assert loaded.X[:, loaded.feature_names.index("duration")].tolist() == [5, 0, 7]
-    assert loaded.X[:, loaded.feature_names.index("serror_rate")].tolist() == [0.5, 0.5, 0.5]
-    assert loaded.classes.tolist() == ["normal.", "smurf."] and loaded.y.tolist() == [0, 1, 0]
-
-
-def test_20newsgroups_stays_sparse_and_knows_its_words(home):
-    datahome.newsgroups(home)
-    for _ in range(2):  # the second time scikit-learn reads the counts that it has stored
-        loaded = load("20newsgroups_vectorized")
-        assert sp.issparse(loaded.X) and loaded.X.shape == (8, 5)
-        assert loaded.feature_names == ["and", "chain", "comet", "moon", "wheel"]
-        assert loaded.classes.tolist() == ["rec.bicycles", "sci.space"]
-        of_space = loaded.X[:, loaded.feature_names.index("comet")].toarray().ravel() > 0
-        np.testing.assert_array_equal(loaded.y, of_space)
-        np.testing.assert_allclose(loaded.X.multiply(loaded.X).sum(axis=1), 1)
-
-
-def test_olivetti_faces_are_40_people_of_10_pictures(home):
-    datahome.olivetti_faces(home)
-    loaded = load("olivetti_faces")
-    assert loaded.X.shape == (400, 4096) and loaded.X.min() == 0 and loaded.X.max() == 1
-    assert loaded.classes.tolist() == list(range(40))
-    np.testing.assert_allclose(loaded.X[:, 1], (100 + loaded.y) / 200, rtol=1e-6)
-
-
-def test_lfw_people_are_those_with_at_least_70_pictures(home):
-    datahome.lfw_people(home)
-    loaded = load("lfw_people")
-    assert loaded.classes.tolist() == ["Ada Lovelace", "Alan Turing"]
-    assert np.bincount(loaded.y).tolist() == [70, 70]
-    assert loaded.X.shape == (140, 62 * 47)
-    np.testing.assert_allclose(loaded.X.mean(axis=1) * 255, np.where(loaded.y, 200, 40), atol=2)
-
-
-@pytest.fixture(params=["with pandas", "without pandas"])
-def pandas_or_not(request, monkeypatch):
-    find_spec = importlib.util.find_spec
-    if request.param == "without pandas":
-        if find_spec("pandas"):
-            monkeypatch.setattr("pandas.read_csv", None)
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pandas" else find_spec(name))
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_an_openml_set_is_the_same_with_pandas_and_without(home, tries):
-    datahome.openml(home, "weather", WEATHER, "play")
-    loaded = load("openml:weather")
-    assert loaded.feature_names == [
-        "temperature",
-        "outlook=partly cloudy",
-        "outlook=rainy",
-        "outlook=sunny",
-        "outlook=nan",
-        "windy=no",
-        "windy=yes",
-    ]
-    np.testing.assert_array_equal(
-        loaded.X,
-        [[29.5, 0, 0, 1, 0, 1, 0], [28, 1, 0, 0, 0, 1, 0], [21, 0, 1, 0, 0, 0, 1], [18.5, 0, 0, 0, 1, 0, 1]],
-    )
-    assert loaded.classes.tolist() == ["no", "yes"] and loaded.y.tolist() == [0, 1, 1, 0]
-    assert not tries
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_a_sparse_openml_set_stays_sparse(home):
-    datahome.openml(home, "words", WORDS, "topic")
-    loaded = load("openml:words")
-    assert sp.issparse(loaded.X)
-    np.testing.assert_array_equal(loaded.X.toarray(), [[1.5, 0, 0], [0, 0, 0], [0, 2, 0.5]])
-    assert loaded.feature_names == ["comet", "wheel", "chain"]
-    assert loaded.classes.tolist() == ["bicycles", "space"] and loaded.y.tolist() == [1, 0, 0]
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_data_target_chooses_another_column(home):
-    datahome.openml(home, "weather", WEATHER, "play")
-    loaded = load("openml:weather", target="windy")
-    assert loaded.classes.tolist() == ["no", "yes"] and loaded.y.tolist() == [0, 0, 1, 1]
-    assert [name for name in loaded.feature_names if name.startswith(("windy", "play"))] == ["play=no", "play=yes"]
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_a_numeric_target_of_openml_has_whole_numbers_for_classes(home):
-    arff = "@RELATION counts\n@ATTRIBUTE a REAL\n@ATTRIBUTE b REAL\n@DATA\n0.5,9\n1.5,1\n2.5,9\n"
-    datahome.openml(home, "counts", arff, "b")
-    loaded = load("openml:counts")
-    np.testing.assert_array_equal(loaded.X, [[0.5], [1.5], [2.5]])
-    assert loaded.classes.tolist() == [1, 9] and loaded.y.tolist() == [1, 0, 1]
-
-
-def test_a_version_of_an_openml_set_can_be_chosen(home):
-    datahome.openml(home, "weather", WEATHER, "play")
-    datahome.openml(home, "weather", WEATHER.replace("29.5", "30.5"), "play", version=2)
-    assert [load(f"openml:weather{v}").X[0, 0] for v in ("", ":1", ":2")] == [29.5, 29.5, 30.5]
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_a_target_that_an_openml_set_does_not_have_is_a_config_error(home):
-    datahome.openml(home, "weather", WEATHER, "play")
-    message = error(ConfigError, load, "openml:weather", target="wind")
-    assert message == "data.target: openml:weather has no column 'wind'"
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-@pytest.mark.parametrize("targets", [(), ("play", "windy")])
-def test_an_openml_set_needs_one_target(home, targets):
-    datahome.openml(home, "weather", WEATHER, *targets)
-    error(DataError, load, "openml:weather")
-
-
-def test_an_openml_set_that_does_not_exist_is_a_config_error(home, monkeypatch):
-    def not_there(opener, request, *rest):
-        raise HTTPError(request.full_url, 412, "Precondition Failed", {}, None)
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", not_there)
-    for source in ("openml:nosuch", "openml:nosuch:3"):
-        assert error(ConfigError, load, source).startswith(f"data.source: there is no {source}: ")
-
-
-@pytest.mark.parametrize("version", ["", "one", "0", "-1", "1.5"])
-def test_a_version_that_is_none_is_an_error_in_one_line(home, version):
-    assert "openml:weather" in error(DataError, load, f"openml:weather:{version}")
-
-
-# Sets that cannot be had
-
-
-@pytest.mark.parametrize("source", [*FETCHED, "openml:weather", "openml:weather:2"])
-def test_without_a_network_the_error_names_what_can_be_had(source, home, tries, capsys):
-    message = error(DataError, load, source)
-    assert message.startswith(f"{source}: cannot be fetched (<urlopen error no network>)")
-    assert message.endswith(", ".join((*BUNDLED, *GENERATORS)))
-    assert len(tries) == 2
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
-    def broken(opener, request, *rest):
-        raise HTTPError(request.full_url, 503, "Service\nUnavailable", {}, None)
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", broken)
-    assert "503: Service Unavailable" in error(DataError, load, "openml:weather")
-
-
-@pytest.mark.parametrize("damage", [lambda content: b"damaged", lambda content: content[: len(content) // 2]])
-@pytest.mark.parametrize(
-    ("source", "build", "file"),
-    [
-        ("covtype", datahome.covtype, "samples_py3"),
-        ("kddcup99", datahome.kddcup99, "targets"),
-        ("20newsgroups_vectorized", datahome.newsgroups, "20news-bydate_py3.pkz"),
-        ("olivetti_faces", datahome.olivetti_faces, "olivetti_py3.pkz"),
-        ("lfw_people", datahome.lfw_people, "Ada_Lovelace_0001.jpg"),
-        ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "41.gz"),
-        ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "download/**/*.gz"),
-    ],
-)
-def test_a_damaged_file_in_the_data_home_is_an_error_in_one_line(source, build, file, damage, home, capsys):
-    build(home)
-    damaged = list(home.rglob(file))
-    assert damaged
-    for path in damaged:
-        path.write_bytes(damage(path.read_bytes()))
-    assert error(DataError, load, source).startswith(f"{source}: cannot be ")
-    assert capsys.readouterr() == ("", "")
-
-
-def test_pictures_without_pillow_are_an_error_that_says_so(home, monkeypatch):
-    datahome.lfw_people(home)
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    message = error(DataError, load, "lfw_people")
-    assert message.startswith("lfw_people: needs a package that is not installed: ") and "PIL" in message
-
-
-# Values that are no numbers
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("row", "column", "name"), [(0, 0, "Elevation"), (3, 2, "Slope"), (13, 53, "Soil_Type_39")])
-def test_a_dense_value_that_is_not_finite_is_named_by_row_and_column(home, row, column, name, value):
-    X = np.zeros((14, 54))
-    X[row, column] = value
-    datahome.covtype(home, X)
-    assert error(DataError, load, "covtype").startswith(f"row {row}, column {name!r} holds {value}")
-
-
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-@pytest.mark.parametrize(("row", "column"), [(0, "comet"), (2, "wheel"), (2, "chain")])
-def test_a_sparse_value_that_is_not_finite_is_named_by_row_and_column(home, row, column, value):
-    place = {"comet": "0 1.5", "wheel": "1 2", "chain": "2 0.5"}[column]
-    datahome.openml(home, "words", WORDS.replace(place, f"{place[0]} {value}"), "topic")
-    assert error(DataError, load, "openml:words").startswith(f"row {row}, column {column!r} holds {value}")
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_text_among_numbers_is_an_error_in_one_line(home):
-    X = np.zeros((14, 54), object)
-    X[3, 5] = "a"
-    datahome.covtype(home, X)
-    assert error(DataError, load, "covtype").startswith("covtype: not every column is of numbers: could not convert")
-
-
-def test_a_missing_number_of_openml_is_named_by_row_and_column(home):
-    datahome.openml(home, "weather", WEATHER.replace("rainy,21", "rainy,?"), "play")
-    assert error(DataError, load, "openml:weather").startswith("row 2, column 'temperature' holds nan")
 
 
 # Labels
@@ -440,6 +90,389 @@ def test_truth_values_are_labels(home):
 def test_labels_that_cannot_be_learned_are_an_error(home, target, message):
     datahome.covtype(home, np.zeros((3, 54)), target)
     assert error(DataError, load, "covtype") == message
+
+
+# Files of one's own
+
+TABLE = "length,width,species\n1,10,rose\n2,20,iris\n3,30,rose\n4,40,iris\n"
+COLOURS = "length,colour,species\n1,red,rose\n2,blue,iris\n3,,rose\n4,red,iris\n"
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A function that writes a file into the folder of the test, and returns its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, content):
+        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return name
+
+    return write
+
+
+def make_csv(X, y):
+    rows = [",".join(map(repr, [*row, int(label)])) for row, label in zip(X.tolist(), y, strict=True)]
+    Path("own.csv").write_text("\n".join(["a,b,c,d,label", *rows]) + "\n")
+    return "own.csv"
+
+
+def make_tsv(X, y):
+    Path(make_csv(X, y)).rename("own.tsv")
+    Path("own.tsv").write_text(Path("own.tsv").read_text().replace(",", "\t"))
+    return "own.tsv"
+
+
+def make_gzip(X, y):
+    Path("own.csv.gz").write_bytes(gzip.compress(Path(make_csv(X, y)).read_bytes()))
+    return "own.csv.gz"
+
+
+def make_npz(X, y):
+    np.savez("own.npz", X=X, y=y)
+    return "own.npz"
+
+
+def make_folder(X, y):
+    Path("own").mkdir()
+    np.save("own/X.npy", X)
+    np.save("own/y.npy", y)
+    return "own"
+
+
+def make_svmlight(X, y):
+    dump_svmlight_file(X, y, "own.svm", zero_based=False)
+    return "own.svm"
+
+
+MAKERS = [make_csv, make_tsv, make_gzip, make_npz, make_folder, make_svmlight]
+
+
+@pytest.fixture(params=MAKERS)
+def iris_file(request, tmp_path, monkeypatch):
+    """Iris in a file of one kind after the other."""
+    monkeypatch.chdir(tmp_path)
+    return request.param(*sklearn_datasets.load_iris(return_X_y=True))
+
+
+def test_a_file_of_every_kind_gives_the_same_rows_and_labels(iris_file):
+    X, y = sklearn_datasets.load_iris(return_X_y=True)
+    loaded = load(iris_file)
+    np.testing.assert_array_equal(loaded.X.toarray() if sp.issparse(loaded.X) else loaded.X, X)
+    np.testing.assert_array_equal(loaded.y, y)
+    assert (loaded.name, loaded.classes.tolist(), len(loaded.feature_names)) == (iris_file, [0, 1, 2], 4)
+
+
+def test_the_split_of_a_file_is_the_one_of_train_test_split(iris_file):
+    X, y = sklearn_datasets.load_iris(return_X_y=True)
+    run = experiment.prepare(Config(data=DataConfig(source=iris_file, split_seed=3, scale="none")))
+    rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=3)
+    X_train, X_validation, y_train, y_validation = train_test_split(
+        rest, y_rest, test_size=0.2, stratify=y_rest, random_state=3
+    )
+    expected = {"train": (X_train, y_train), "validation": (X_validation, y_validation), "test": (X_test, y_test)}
+    for name, part in run.parts.items():
+        X1 = part.X1.toarray() if sp.issparse(part.X1) else part.X1[:, :-1]
+        np.testing.assert_array_equal(X1, expected[name][0].astype(np.float32))
+        np.testing.assert_array_equal(part.y, expected[name][1])
+
+
+def test_what_is_read_is_told_in_bytes(iris_file):
+    counts = []
+    data.load(DataConfig(source=iris_file), counts.append)
+    path = Path(iris_file)
+    assert sum(counts) == (path.stat().st_size if path.suffix in (".csv", ".tsv", ".gz", ".svm") else 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "y", "features"),
+    [
+        ("", ["iris", "rose"], [1, 0, 1, 0], ["length", "width"]),
+        ("species", ["iris", "rose"], [1, 0, 1, 0], ["length", "width"]),
+        (2, ["iris", "rose"], [1, 0, 1, 0], ["length", "width"]),
+        (-1, ["iris", "rose"], [1, 0, 1, 0], ["length", "width"]),
+        ("width", [10, 20, 30, 40], [0, 1, 2, 3], ["length", "species"]),
+        (0, [1, 2, 3, 4], [0, 1, 2, 3], ["width", "species"]),
+        (-3, [1, 2, 3, 4], [0, 1, 2, 3], ["width", "species"]),
+    ],
+)
+def test_the_target_is_a_column_by_name_or_by_place_and_else_the_last(written, target, classes, y, features):
+    text = ["species"] if "species" in features else []
+    loaded = load(written("t.csv", TABLE), target=target, categorical=text)
+    assert (loaded.classes.tolist(), loaded.y.tolist()) == (classes, y)
+    assert [*loaded.feature_names, *loaded.text] == features
+
+
+def test_a_target_whose_name_is_a_number_is_no_place(written):
+    loaded = load(written("t.csv", "a,0,b\n1,7,2\n3,8,4\n"), target="0", header=True)
+    assert loaded.classes.tolist() == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("spezies", "data.target: t.csv has no column 'spezies'; did you mean 'species'?"),
+        ("zzz", "data.target: t.csv has no column 'zzz'; it has 'length', 'width', 'species'"),
+        (3, "data.target: t.csv has 3 columns, with indices -3 to 2, not 3"),
+        (-4, "data.target: t.csv has 3 columns, with indices -3 to 2, not -4"),
+    ],
+)
+def test_a_target_that_the_file_does_not_have_is_a_config_error(written, target, said):
+    assert error(ConfigError, load, written("t.csv", TABLE), target=target) == said
+
+
+@pytest.mark.parametrize(("key", "value"), [("target", 0), ("target", "a"), ("header", True)])
+@pytest.mark.parametrize("maker", [make_npz, make_folder, make_svmlight])
+def test_a_key_of_text_files_has_no_effect_on_another_kind(tmp_path, monkeypatch, maker, key, value):
+    monkeypatch.chdir(tmp_path)
+    source = maker(*sklearn_datasets.load_iris(return_X_y=True))
+    said = error(ConfigError, load, source, **{key: value})
+    assert said == f"data.{key}: has no effect on {source}, only on a text file"
+
+
+def test_a_file_that_is_not_there_is_named():
+    assert error(DataError, load, "no/such.csv") == "no/such.csv: cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "names"), [(True, 2, ["1", "2"]), (False, 3, ["x0", "x1"])], ids=["names", "data"]
+)
+def test_data_header_says_what_the_first_line_is(written, header, rows, names):
+    source = written("t.csv", "1,2,3\n4,5,6\n7,8,9\n")
+    loaded = load(source, header=header)
+    assert (len(loaded.y), loaded.feature_names) == (rows, names)
+
+
+def test_text_labels_with_gaps_and_spaces_become_sorted_classes(written):
+    loaded = load(written("t.csv", 'a,b\n1, zebra\n2,ant \n3,Ant\n4,"two words"\n'))
+    assert loaded.classes.tolist() == ["Ant", "ant", "two words", "zebra"]
+    assert loaded.y.tolist() == [3, 1, 0, 2]
+
+
+def test_one_class_is_nothing_to_tell_apart(written):
+    said = error(DataError, load, written("t.csv", "a,b\n1,x\n2,x\n"))
+    assert said == "only one class, x: there is nothing to tell apart"
+
+
+# Missing cells and categories of a file
+
+GAPS = "length,width,species\n1,10,rose\nNA,20,iris\n3,30,rose\n4,,iris\n8,40,iris\n"
+
+
+def test_a_missing_cell_is_an_error_that_names_line_and_column(written):
+    said = error(DataError, load, written("t.csv", GAPS))
+    assert said == (
+        "t.csv: line 3, column 'length' is missing: fill it in, or set data.missing to mean, median or drop"
+    )
+
+
+@pytest.mark.parametrize(("missing", "filled"), [("mean", [4.0, 25.0]), ("median", [3.5, 25.0])])
+def test_a_missing_number_becomes_the_mean_or_the_median_of_its_column(written, missing, filled):
+    config = DataConfig(source=written("t.csv", GAPS), missing=missing, scale="none")
+    loaded = data.load(config)
+    assert np.isnan(loaded.X[1, 0]) and np.isnan(loaded.X[3, 1]) and not loaded.notes
+    part = data.prepare(loaded, np.arange(5), data.fit_features(config, loaded, np.arange(5)), MLP([2, 2]))
+    assert [part.X1[1, 0], part.X1[3, 1]] == filled
+    assert np.isnan(loaded.X).sum() == 2
+
+
+def test_rows_with_missing_cells_are_dropped_and_counted(written):
+    loaded = load(written("t.csv", GAPS), missing="drop")
+    assert loaded.X.tolist() == [[1, 10], [3, 30], [8, 40]]
+    assert loaded.classes[loaded.y].tolist() == ["rose", "rose", "iris"]
+    assert loaded.notes == ["t.csv: 2 of 5 rows left out, as cells are missing"]
+
+
+def test_rows_with_a_missing_category_are_dropped_too(written):
+    loaded = load(written("t.csv", COLOURS), missing="drop", categorical=["colour"])
+    assert (loaded.X.ravel().tolist(), loaded.text["colour"].tolist()) == ([1, 2, 4], ["red", "blue", "red"])
+
+
+def test_a_missing_category_is_named_or_no_category_at_all(written):
+    source = written("t.csv", COLOURS)
+    said = error(DataError, load, source, categorical=["colour"])
+    assert said.startswith("t.csv: line 4, column 'colour' is missing: ")
+    config = DataConfig(source=source, categorical=["colour"], missing="mean", scale="none")
+    loaded = data.load(config)
+    part = data.prepare(loaded, np.arange(4), data.fit_features(config, loaded, np.arange(4)), MLP([3, 2]))
+    assert part.X1[:, 1:3].tolist() == [[0, 1], [1, 0], [0, 0], [0, 1]]
+
+
+def test_if_every_row_is_dropped_there_are_none(written):
+    said = error(DataError, load, written("t.csv", "a,b,c\n1,,x\n,2,y\n"), missing="drop")
+    assert said == "t.csv: holds no rows with labels"
+
+
+def test_a_column_of_text_is_an_error_unless_it_is_categorical(written):
+    source = written("t.csv", COLOURS)
+    said = error(DataError, load, source)
+    assert said == (
+        "t.csv: line 2, column 'colour' holds 'red', no number: "
+        "correct it, or train with the column in data.categorical"
+    )
+    loaded = load(source, categorical=["colour"], missing="median")
+    assert loaded.text["colour"].tolist() == ["red", "blue", "", "red"] and loaded.feature_names == ["length"]
+
+
+def test_numbers_can_be_categories(written):
+    loaded = load(written("t.csv", TABLE), categorical=["width"])
+    assert loaded.text["width"].tolist() == ["10", "20", "30", "40"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["color"], "data.categorical: t.csv has no column 'color'; did you mean 'colour'?"),
+        (["colour", "zzz"], "data.categorical: t.csv has no column 'zzz'; it has 'length', 'colour'"),
+    ],
+)
+def test_a_category_that_is_no_column_is_a_config_error(written, names, said):
+    assert error(ConfigError, load, written("t.csv", COLOURS), categorical=names, missing="drop") == said
+
+
+# Files of their own for validation and test
+
+OTHER = "species,width,length\niris,50,5\nrose,60,6\n"
+
+
+@pytest.mark.parametrize("target", ["", "species", 2])
+def test_columns_in_another_order_are_put_right_by_their_names(written, target):
+    loaded = load(written("t.csv", TABLE), test_source=written("o.csv", OTHER), target=target)
+    assert loaded.feature_names == ["length", "width"]
+    assert loaded.X[loaded.parts["test"]].tolist() == [[5, 50], [6, 60]]
+    assert loaded.classes[loaded.y[loaded.parts["test"]]].tolist() == ["iris", "rose"]
+
+
+def test_columns_that_are_called_x0_and_x1_are_put_right_too(written):
+    written("t.csv", "x0,x1,y\n1,2,a\n3,4,b\n")
+    loaded = load("t.csv", test_source=written("o.csv", "x1,x0,y\n9,8,a\n7,6,b\n"))
+    assert loaded.X[loaded.parts["test"]].tolist() == [[8, 9], [6, 7]]
+
+
+def test_columns_without_names_are_taken_in_their_order(written):
+    written("plain.csv", "1,2,a\n3,4,b\n5,6,a\n")
+    written("named.csv", "u,v,w\n7,8,a\n9,10,b\n")
+    for test_source in ("plain.csv", "named.csv"):
+        loaded = load("plain.csv", test_source=test_source)
+        assert loaded.feature_names == ["x0", "x1"] and loaded.X.shape[1] == 2
+        assert loaded.X[loaded.parts["test"][0]].tolist() == ([1, 2] if test_source == "plain.csv" else [7, 8])
+    written("wide.csv", "1,2,3,a\n4,5,6,b\n4,5,6,a\n")
+    said = error(DataError, load, "plain.csv", test_source="wide.csv")
+    assert said == "wide.csv: has 3 feature columns, the training file 2"
+
+
+def test_columns_of_text_need_names_in_both_files(written):
+    written("plain.csv", "1,red,a\n3,blue,b\n5,red,a\n")
+    written("named.csv", "u,x1,w\n7,red,a\n9,blue,b\n")
+    said = error(DataError, load, "plain.csv", test_source="named.csv", categorical=["x1"])
+    assert said == "named.csv: has no column 'x0', which the training file has"
+    written("other.csv", "u,v,w\n7,red,a\n9,blue,b\n")
+    said = error(DataError, load, "plain.csv", test_source="other.csv", categorical=["x1"])
+    assert said.startswith("other.csv: its columns of text have no names to find them by")
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("length,species\n5,iris\n", "o.csv: has no column 'width', which the training file has"),
+        (
+            "length,width,depth,species\n5,6,7,iris\n",
+            "o.csv: has a column 'depth', which the training file does not have: leave it out",
+        ),
+        ("length,wide,species\n5,6,iris\n", "o.csv: has no column 'width', which the training file has"),
+        (
+            "length,width,species\n5,6,fern\n",
+            "class fern is not in t.csv, only in the other files: it cannot be learned",
+        ),
+        (
+            "length,width,species\n5,big,iris\n",
+            "o.csv: line 2, column 'width' holds 'big', no number: "
+            "correct it, or train with the column in data.categorical",
+        ),
+        ("length,width,species\n5,,iris\n", "o.csv: line 2, column 'width' is missing: fill it in, or set "),
+    ],
+)
+def test_what_another_file_has_wrong_is_named(written, part, content, said):
+    source = written("t.csv", TABLE)
+    keys = {f"{part}_source": written("o.csv", content)}
+    assert error(DataError, load, source, **keys).startswith(said)
+
+
+def test_a_target_that_only_the_other_file_lacks_is_named(written):
+    written("o.csv", "length,width,kind\n5,6,iris\n")
+    said = error(ConfigError, load, written("t.csv", TABLE), test_source="o.csv")
+    assert said.startswith("data.target: o.csv has no column 'species'; ")
+
+
+def test_a_file_of_another_format_has_to_be_of_the_same_kind_of_matrix(written):
+    dense, sparse = written("t.csv", "p,q,r\n1,2,0\n3,4,1\n5,6,1\n"), written("o.svm", "0 1:1 2:5\n1 2:3\n")
+    for source, other in ((dense, sparse), (sparse, dense)):
+        said = error(DataError, load, source, test_source=other)
+        assert said == f"{other}: only one of it and {source} is svmlight: give both in the same format"
+    make_npz(np.array([[7.0, 8.0]]), np.array([1]))
+    loaded = load(dense, test_source="own.npz")
+    assert loaded.X[loaded.parts["test"]].tolist() == [[7, 8]]
+
+
+def test_svmlight_files_have_as_many_features_as_the_one_for_training(written):
+    source = written("t.svm", "0 1:1 3:5\n1 2:3\n")
+    loaded = load(source, test_source=written("o.svm", "1 1:9\n"))
+    assert sp.issparse(loaded.X) and loaded.X[loaded.parts["test"]].toarray().tolist() == [[9, 0, 0]]
+    said = error(DataError, load, source, test_source=written("w.svm", "1 4:9\n"))
+    assert said == "w.svm: line 1 has index 4, beyond the 3 features, counted from 1"
+
+
+def big(N, first=0):
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(first, first + N)]
+    return "\n".join(["p,q,label", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "sizes"),
+    [
+        ({"test_source": "o.csv"}, [80, 20, 30]),
+        ({"test_source": "o.csv", "validation_size": 0}, [100, 0, 30]),
+        ({"validation_source": "o.csv"}, [80, 30, 20]),
+        ({"validation_source": "v.csv", "test_source": "o.csv"}, [100, 10, 30]),
+    ],
+)
+def test_parts_without_a_file_are_split_from_the_rest(written, others, sizes):
+    written("o.csv", big(30, 100)), written("v.csv", big(10, 200))
+    config = DataConfig(source=written("t.csv", big(100)), split_seed=5, **others)
+    loaded = data.load(config)
+    parts = data.split(loaded, config)
+    assert [len(part) for part in parts] == sizes
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(loaded.y)))
+    firsts = [int(loaded.X[part, 0].min(initial=999)) for part in parts]
+    assert firsts[2] == 100 if "test_source" in others else firsts[1] == 100
+    if "validation_source" not in others and sizes[1]:
+        rows = np.arange(100)
+        expected = train_test_split(rows, test_size=0.2, stratify=loaded.y[:100], random_state=5)
+        for part, wanted in zip(parts, expected, strict=False):
+            np.testing.assert_array_equal(part, wanted)
+
+
+def test_a_part_from_a_file_that_cannot_be_split_off_is_an_error(written):
+    config = DataConfig(source=written("t.csv", TABLE), test_source=written("o.csv", OTHER))
+    said = error(DataError, data.split, data.load(config), config)
+    assert said.startswith("data.validation_size = 0.2 does not split 4 rows: ")
+
+
+def test_what_is_dropped_from_each_file_is_counted(written):
+    written("o.csv", "species,width,length\niris,50,5\nrose,,6\n")
+    loaded = load(written("t.csv", GAPS), test_source="o.csv", missing="drop")
+    assert [note.partition(" rows")[0] for note in loaded.notes] == ["t.csv: 2 of 5", "o.csv: 1 of 2"]
+    assert loaded.X.tolist() == [[1, 10], [3, 30], [8, 40], [5, 50]] and loaded.parts["test"].tolist() == [3]
+
+
+def test_what_is_filled_in_is_fitted_on_the_training_file_alone(written):
+    source = written("t.csv", "p,q,label\n" + "".join(f"{i % 4},NA,{'ab'[i % 2]}\n{i},1,a\n" for i in range(20)))
+    other = written("o.csv", "p,q,label\n1e6,1e6,a\nNA,NA,b\n")
+    run = experiment.prepare(
+        Config(data=DataConfig(source=source, test_source=other, missing="mean", scale="none", validation_size=0))
+    )
+    assert run.features.fill[1] == 1 and run.features.fill[0] < 20
+    np.testing.assert_array_equal(run.parts["test"].X1[1, :-1], run.features.fill.astype(np.float32))
 
 
 # Splitting
@@ -536,32 +569,26 @@ def test_with_one_row_left_of_each_class_there_can_be_no_validation():
     assert (len(train), len(validation), len(test)) == (3, 0, 3)
 
 
-# Scaling
+# Rows as the net takes them
 
 
 def scaled(kind, made, dtype="float64", fitted_on=None, taken=None):
     """The rows `taken`, scaled as the rows `fitted_on` ask for; all of them where they are not given."""
     rows = np.arange(made.X.shape[0])
     fitted_on, taken = (rows if some is None else some for some in (fitted_on, taken))
-    scaler = data.fit_scaler(kind, made.X[fitted_on], made.feature_names)
-    return data.prepare(made, taken, scaler, MLP([made.X.shape[1], 2], dtype=dtype))
+    fitted = data.fit_features(DataConfig(scale=kind), made, fitted_on)
+    return data.prepare(made, taken, fitted, MLP([made.X.shape[1], 2], dtype=dtype))
 
 
 @pytest.mark.parametrize(("kind", "transformer"), [("standard", StandardScaler()), ("minmax", MinMaxScaler())])
-@pytest.mark.parametrize("source", ["wine", "digits"])  # digits have constant features
-def test_dense_rows_are_scaled_as_scikit_learn_scales_them(source, kind, transformer):
-    made = load(source)
+def test_rows_are_scaled_as_the_training_part_asks_for_and_keep_their_labels(kind, transformer):
+    made = load("wine")
     train, _, test = data.split(made, DataConfig())
     transformer.fit(made.X[train])
     for rows in (train, test):
         part = scaled(kind, made, fitted_on=train, taken=rows)
         np.testing.assert_allclose(part.X1[:, :-1], transformer.transform(made.X[rows]), rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(part.y, made.y[rows])
-
-
-def test_scale_none_leaves_the_rows_as_they_are():
-    made = load("iris")
-    np.testing.assert_array_equal(scaled("none", made).X1[:, :-1], made.X)
 
 
 @pytest.mark.parametrize("kind", ["standard", "minmax", "none"])
@@ -572,80 +599,28 @@ def test_dense_rows_end_in_a_one_and_have_the_dtype_of_the_net(kind, dtype):
     assert (X1[:, -1] == 1).all()
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("standard", 0.0), ("minmax", 0.0), ("none", 3.0)])
-def test_a_constant_feature_is_divided_by_1(kind, expected):
-    made = dataset(np.column_stack([np.full(6, 3.0), np.arange(6.0)]))
-    np.testing.assert_allclose(scaled(kind, made).X1[:, 0], expected, atol=1e-15)
-    later = dataset(np.array([[4.0, 0.0]]), [0])
-    scaler = data.fit_scaler(kind, made.X, made.feature_names)
-    assert data.prepare(later, np.array([0]), scaler, MLP([2, 2])).X1[0, 0] == expected + 1
-
-
 @settings(max_examples=40)
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 400))
 def test_rows_scaled_a_block_at_a_time_are_those_scaled_at_once(N, D, chunk_bytes):
     made = dataset(np.random.default_rng(N).normal(size=(N, D)))
-    scaler, net, rows = Scaler(np.full(D, 0.5), np.full(D, 3.0)), MLP([D, 2]), np.arange(N)[::-1]
-    at_once = data.prepare(made, rows, scaler, net).X1
+    made.text["colour"] = np.random.default_rng(D).choice(["red", "blue", ""], N)
+    colours = {"colour": ["blue", "red"]}
+    names, fill = made.feature_names, np.full(D, np.nan)
+    fitted = Features(names, fill, np.full(D + 2, 0.5), np.full(D + 2, 3.0), colours)
+    net, rows = MLP([D + 2, 2]), np.arange(N)[::-1]
+    at_once = data.prepare(made, rows, fitted, net).X1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "CHUNK_BYTES", chunk_bytes)
-        np.testing.assert_array_equal(data.prepare(made, rows, scaler, net).X1, at_once)
-
-
-def sparse_dataset(N=40, D=7):
-    rng = np.random.default_rng(5)
-    X = rng.normal(size=(N, D)) * (rng.random((N, D)) < 0.3)
-    X[:, 2] = 0  # a constant feature
-    return dataset(sp.csr_array(X))
-
-
-@pytest.mark.parametrize(
-    ("kind", "transformer"),
-    [("standard", StandardScaler(with_mean=False)), ("minmax", MaxAbsScaler())],
-)
-def test_sparse_rows_are_only_divided(kind, transformer):
-    made = sparse_dataset()
-    train, test = np.arange(30), np.arange(30, 40)
-    transformer.fit(made.X[train])
-    for rows in (train, test):
-        X1 = scaled(kind, made, fitted_on=train, taken=rows).X1
-        assert sp.issparse(X1) and X1.shape == (len(rows), 7) and X1.nnz == made.X[rows].nnz
-        np.testing.assert_allclose(X1.toarray(), transformer.transform(made.X[rows]).toarray(), rtol=1e-12)
+        np.testing.assert_array_equal(data.prepare(made, rows, fitted, net).X1, at_once)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sparse_rows_with_scale_none_only_change_their_dtype(dtype):
-    made = sparse_dataset()
+    rng = np.random.default_rng(5)
+    made = dataset(sp.csr_array(rng.normal(size=(40, 7)) * (rng.random((40, 7)) < 0.3)))
     X1 = scaled("none", made, dtype).X1
-    assert X1.dtype == dtype
+    assert sp.issparse(X1) and X1.dtype == dtype
     np.testing.assert_array_equal(X1.toarray(), made.X.toarray().astype(dtype))
-
-
-def test_scaling_leaves_the_data_set_as_it_was():
-    for made in (load("wine"), sparse_dataset()):
-        before = made.X.copy()
-        scaled("standard", made)
-        assert abs(made.X - before).max() == 0
-
-
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
-@pytest.mark.parametrize("values", [(1e200, 3e200, -2e200), (1e200, 2e200, -3e200), (1.7e308, 1.7e308, 1.7e308)])
-def test_a_feature_whose_variance_is_beyond_float64_is_an_error_that_names_it(container, values):
-    made = dataset(container(np.column_stack([[1.0, 2.0, 4.0], values])), names=["small", "huge"])
-    assert error(DataError, scaled, "standard", made).startswith("column 'huge' holds numbers too large to be scaled")
-
-
-def test_a_feature_whose_range_is_beyond_float64_is_an_error_that_names_it():
-    made = dataset(np.array([[1.0, 1.7e308], [2.0, -1.7e308]]), names=["small", "huge"])
-    assert error(DataError, scaled, "minmax", made).startswith("column 'huge' holds numbers too large to be scaled")
-
-
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
-def test_minmax_takes_a_feature_at_1e200(container):
-    made = dataset(container([[1.0, 1e200], [2.0, 3e200], [4.0, 2e200]]))
-    X1 = scaled("minmax", made, "float32").X1
-    expected = [0, 1, 0.5] if container is np.array else [1 / 3, 1, 2 / 3]
-    np.testing.assert_allclose(X1[:, [1]].ravel() if container is np.array else X1.toarray()[:, 1], expected)
 
 
 @pytest.mark.parametrize("container", [np.array, sp.csr_array])
