@@ -43,21 +43,14 @@ def quote(what: str) -> str:
 
 
 def _code(first: int, last: int) -> str:
-    """The lines from one step to another, and the heads of the blocks in which the first stands deeper than others;
-    with the indentation that they share taken away."""
+    """The lines from one step to another, with the indentation that they share taken away."""
     file, start, _ = locations()[first]
     other, end, _ = locations()[last]
     if file != other or end < start:
         raise ValueError(f"steps {first}-{last} are not lines below each other in one file")
-    source = (PACKAGE / file).read_text(encoding="utf-8").splitlines()
-    shared = min(_indentation(line) for line in source[start - 1 : end] if line)
-    while _indentation(source[start - 1]) > shared:
-        start -= 1
-    return "".join(f"{line[shared:]}\n" for line in source[start - 1 : end])
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    lines = (PACKAGE / file).read_text(encoding="utf-8").splitlines()[start - 1 : end]
+    shared = min(len(line) - len(line.lstrip()) for line in lines if line)
+    return "".join(f"{line[shared:]}\n" for line in lines)
 
 
 def _under(title: str, printed: str) -> str:

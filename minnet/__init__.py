@@ -4,6 +4,9 @@ The math is in `minnet.core`, whose own docstring gives the reading order and th
 `python train.py`, `python -m minnet` or `minnet`.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from minnet.core.network import MLP
 from minnet.core.softmax import (
     cross_entropy,
@@ -15,6 +18,20 @@ from minnet.core.softmax import (
 )
 from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, TrainingError
 
+if TYPE_CHECKING:
+    from minnet.prediction import Model
+
+
+def load(path: str | Path) -> "Model":
+    """The model in a run's folder or a model.npz: an object with predict, predict_proba, classes_, feature_names_in_.
+
+    Raises ModelFileError where there is none, or one that is damaged.
+    """
+    from minnet import prediction
+
+    return prediction.load(path)
+
+
 __version__ = "0.1.0"
 __all__ = [
     "MLP",
@@ -24,6 +41,7 @@ __all__ = [
     "ModelFileError",
     "TrainingError",
     "cross_entropy",
+    "load",
     "log_softmax",
     "output_gradient",
     "softmax",

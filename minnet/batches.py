@@ -46,7 +46,9 @@ class Batches:
         self.part, self.net = part, net
         self.N = len(part.y)
         self.n = n = min(batch_size, self.N)
-        self.steps, self.correct = math.ceil(self.N / n), 0
+        self.steps = math.ceil(self.N / n)
+        self.counted = 0  # rows right in the chunks before the one at hand
+        self.first = self.whole = 0  # its first batch, and how many full ones it has
         self.sparse = hasattr(part.X1, "tocsr")
         columns = 0 if self.sparse else part.X1.shape[1]
         X = part.X1
@@ -60,17 +62,31 @@ class Batches:
         self.full = _Group(self, 0, self.C // n, n)
         self.last = _Group(self, self.N % self.C - left, 1, left) if left else None
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Batches that together hold every row once. After the last, `correct` counts the rows where the logits that
-        were left in z are largest for the row's own class."""
-        order, self.correct = rng.permutation(self.N), 0
+    def epoch(self, order: NDArray, done: int = 0, correct: int = 0) -> Iterator[Batch]:
+        """Batches that together hold every row once, in this order (N,), but for the first `done`, in which `correct`
+        rows were right."""
+        self.counted = correct
         for start in range(0, self.N, self.C):
             rows = order[start : start + self.C]
-            yield from self._fill(rows)
-            whole = len(rows) // self.n * self.n
-            self.correct += self.full.correct(self.y[:whole])
-            if self.last and whole < len(rows):
-                self.correct += self.last.correct(self.y[whole : len(rows)])
+            self.first, self.whole = start // self.n, len(rows) // self.n
+            left_out = max(0, done - self.first)
+            if left_out * self.n >= len(rows):
+                continue
+            batches = self._fill(rows)
+            self.y[: left_out * self.n] = -1  # no class: these are in `correct` already
+            yield from batches[left_out:]
+            self.counted = self.correct(self.first + len(batches))
+        self.first = self.steps
+
+    def correct(self, done: int) -> int:
+        """In how many rows of the epoch's first `done` batches, the last of them in the chunk at hand, the logits that
+        were left in z are largest for the row's own class."""
+        batches = done - self.first
+        whole = min(batches, self.whole) * self.n
+        count = self.counted + self.full.correct(self.y[:whole])
+        if self.last and batches > self.whole:
+            count += self.last.correct(self.y[whole : whole + self.last.n])
+        return count
 
     def _fill(self, rows: NDArray) -> list[Batch]:
         """The batches of one chunk, with these rows of the part copied into the buffers."""
@@ -96,7 +112,7 @@ class _Group:
     serves them all."""
 
     def __init__(self, batches: Batches, start: int, S: int, n: int) -> None:
-        net = batches.net
+        net, self.n = batches.net, n
         self.r = np.empty((S, n, 1), net.dtype)
         self.dlogp, self.z = (np.empty((S, net.layer_sizes[-1], n), net.dtype) for _ in range(2))
         ws = Workspace(net, n)
@@ -108,7 +124,7 @@ class _Group:
 
     def fill(self, Y: NDArray, w: NDArray) -> list[Batch]:
         """The batches that it takes for rows with targets Y (S n, K) and weights w (S n,), with these in place."""
-        n, K = self.r.shape[1], Y.shape[1]
+        n, K = self.n, Y.shape[1]
         S = len(w) // n
         Y, w = Y.reshape(S, n, K), w.reshape(S, n, 1)
         total = w.sum(axis=1, keepdims=True)
@@ -120,5 +136,5 @@ class _Group:
 
     def correct(self, y: NDArray) -> int:
         """In how many rows, with labels y (S n,), the class of the largest logit is the right one."""
-        y = y.reshape(-1, self.z.shape[2])
+        y = y.reshape(-1, self.n)
         return int(np.count_nonzero(self.z[: len(y)].argmax(axis=1) == y))

@@ -8,22 +8,23 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minnet import config as configs
-from minnet import experiment, storage, terminal, training
+from minnet import data, experiment, prediction, runs, storage, terminal, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.study import text
 from minnet.training import Epoch
 
 DEFAULT_CONFIG = "digits"
-METRICS = [f.name for f in fields(Epoch) if f.name != "best_epoch"]
 USAGE = """usage: minnet train [CONFIG.toml] [section.key=value ...]   train a classifier
+       minnet train --resume DIR                            go on with a run
+       minnet predict MODEL DATA                            predict the classes of a file's rows, as CSV
+       minnet evaluate MODEL DATA                           measure a model on a file with labels
        minnet study [CONFIG.toml] [section.key=value ...]   print every number of one step of backprop
        minnet check [CONFIG.toml] [section.key=value ...]   check the gradient of a config
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             _say(f"minnet {__version__}")
             return 0
-        commands = {"train": _train, "study": _study, "check": _check}
+        commands = {"train": _train, "predict": _predict, "evaluate": _evaluate, "study": _study, "check": _check}
         if argv[0] not in commands:
             near = difflib.get_close_matches(argv[0], commands, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else f": choose from {', '.join(commands)}"
@@ -69,12 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory: try a smaller model.hidden or train.batch_size", 1)
     except KeyboardInterrupt as stopped:
-        return _fail("interrupted before the model was saved", 128 + (stopped.args or [signal.SIGINT])[0])
+        what = "interrupted before the model was saved" if argv[0] == "train" else "interrupted"
+        return _fail(what, 128 + (stopped.args or [signal.SIGINT])[0])
 
 
 def _train(argv: list[str]) -> int:
     """The command `train`: one run in a folder of its own."""
     options = _train_options(argv)
+    if options.resume is not None:
+        return _resume(options)
     path, overrides = _config_path(options.arguments)
     config = configs.load(path, overrides)
     if options.print_config:
@@ -82,29 +86,124 @@ def _train(argv: list[str]) -> int:
         return 0
     say = _silent if options.quiet else _say
     storage.check_folder(options.out, options.overwrite)
+    _say_loading(config, say)
+    with _reading(options.quiet) as progress:
+        prepared = experiment.prepare(config, progress)
+    say(terminal.opening(prepared))
+    own = data.is_file(config.data.source) and any(argument.startswith("data.source=") for argument in overrides)
+    name = Path(config.data.source).name.partition(".")[0] if own else path.stem
+    folder = storage.claim_folder(options.out, name or path.stem, options.overwrite)
+    with storage.locked(folder):
+        storage.check_folder(folder, options.overwrite)  # again: another run may just have been at work there
+        storage.clear(folder)
+        return _run(runs.begin(folder, prepared), options.quiet)
 
-    if config.data.source in configs.FETCHED or config.data.source.startswith("openml:"):
-        say(f"loading {config.data.source}; the first time, scikit-learn downloads it")
-    run = experiment.prepare(config)
-    say(terminal.opening(run))
-    folder = storage.claim_folder(options.out, path.stem, options.overwrite)
-    storage.write(folder / "config.toml", configs.dumps(config).encode())
-    storage.append(folder / "metrics.csv", ",".join(METRICS))
 
-    last = None
-    parts = (run.parts["train"], run.parts.get("validation"))
+def _resume(options: argparse.Namespace) -> int:
+    """The command `train --resume DIR`: go on with a run that was stopped, killed, or is to have more epochs."""
+    if options.out or options.overwrite or options.print_config:
+        raise ConfigError("--resume goes on in the run's own folder: it takes no --out, --overwrite or --print-config")
+    for argument in options.arguments:
+        if "=" not in argument:
+            raise ConfigError(f"{argument}: --resume takes the config from the run's folder, not from a file")
+    with storage.locked(options.resume):
+        with _reading(options.quiet) as progress:
+            run = runs.go_on(options.resume, options.arguments, progress)
+        say = _silent if options.quiet else _say
+        say(terminal.opening(run.experiment))
+        say(terminal.going_on(run))
+        return _run(run, options.quiet)
+
+
+def _run(run: runs.Run, quiet: bool) -> int:
+    """Train, write down what there is to write, and end with the exit code."""
+    config, parts = run.experiment.config, run.experiment.parts
     # a run that diverges overflows on its way; the loop says so itself
-    with _graceful() as stop, np.errstate(all="ignore"), training.blas_threads(run.net, config.train.batch_size):
-        for last in _with_bar(training.train(run.net, *parts, config, stop.event), config, options.quiet):
-            storage.append(folder / "metrics.csv", ",".join(_cell(getattr(last, name)) for name in METRICS))
-        measured = experiment.measure(run)
-        result = experiment.result(run, measured, last, interrupted=stop.event.is_set())
-        storage.write_model(folder / "model.npz", *experiment.model_file(run))
-        storage.write_json(folder / "result.json", result)
-        say("\n" + terminal.closing(result) + f"\n\nsaved in {folder}")
+    with (
+        _graceful() as stop,
+        np.errstate(all="ignore"),
+        training.blas_threads(run.experiment.net, config.train.batch_size),
+    ):
+        epochs = training.train(
+            run.experiment.net, parts["train"], parts.get("validation"), config, stop.event, run.progress
+        )
+        with _hint_at_resume(run.folder):
+            for epoch in _with_bar(epochs, run, quiet):
+                runs.note(run, epoch)
+            result = runs.finish(run, interrupted=stop.event.is_set())
+    if not quiet:
+        _say("\n" + terminal.closing(result) + f"\n\nsaved in {run.folder}")
     if stop.event.is_set():
-        return _fail(f"interrupted; the best weights so far are in {folder}", 128 + stop.signal)
+        goes_on = f"minnet train --resume {run.folder} goes on"
+        return _fail(f"interrupted; the best weights so far are in {run.folder}; {goes_on}", 128 + stop.signal)
     return 0
+
+
+@contextlib.contextmanager
+def _hint_at_resume(folder: Path) -> Iterator[None]:
+    """Adds to the error of a file that could not be written that the run is not lost."""
+    try:
+        yield
+    except MinnetError as error:
+        if type(error) is not MinnetError:
+            raise
+        raise MinnetError(f"{error}; minnet train --resume {folder} goes on from the last checkpoint") from None
+
+
+def _predict(argv: list[str]) -> int:
+    """The command `predict`: the classes of a file's rows, as CSV."""
+    parser = _model_parser("predict", "Predict the classes of the rows of a file, as CSV.", "[--proba] [--out FILE]")
+    parser.add_argument("--proba", action="store_true", help="give the probability of each class, too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write to this file, not to standard output")
+    parser.add_argument("--overwrite", action="store_true", help="let the file go that --out names")
+    options = parser.parse_intermixed_args(argv)
+    with contextlib.suppress(OSError):  # a name too long, for one: writing says so
+        if options.out and options.out.exists() and not options.overwrite:
+            raise ConfigError(f"{options.out}: exists; choose another file, or let it go with --overwrite")
+    model = prediction.load(options.model)
+    with _reading(quiet=False) as progress:
+        table = prediction.read(model, options.data, labels=False, progress=progress)
+    lines = prediction.csv_lines(model, table, options.proba)
+    if options.out:
+        storage.write(options.out, (block.encode(errors="backslashreplace") for block in lines))
+    elif not all(_say(block, end="") for block in lines):
+        return 0
+    _note(prediction.unknown_values(model, table))
+    return 0
+
+
+def _evaluate(argv: list[str]) -> int:
+    """The command `evaluate`: a model's figures on a file with labels."""
+    parser = _model_parser("evaluate", "Measure a model on the rows of a file with labels.", "")
+    options = parser.parse_intermixed_args(argv)
+    model = prediction.load(options.model)
+    with _reading(quiet=False) as progress:
+        table = prediction.read(model, options.data, labels=True, progress=progress)
+    measured, y = prediction.evaluate(model, table)
+    figures = experiment.figures_by_class(y, measured.predicted, len(model.classes_))
+    _say(terminal.evaluation(options.data, measured, figures, model.classes_.tolist()))
+    _note(prediction.unknown_values(model, table))
+    return 0
+
+
+def _model_parser(command: str, description: str, options: str) -> _Parser:
+    usage = f"%(prog)s MODEL DATA {options}".rstrip()
+    parser = _Parser(prog=f"minnet {command}", usage=usage, description=description, allow_abbrev=False)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, or its model.npz")
+    parser.add_argument("data", metavar="DATA", help="a file or folder of the kinds that data.source takes")
+    return parser
+
+
+@contextlib.contextmanager
+def _reading(quiet: bool) -> Iterator[Callable[[int], object] | None]:
+    """What to tell of the bytes read: a bar on stderr, if that is a terminal and it takes a while."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc="reading", unit="B", unit_scale=True, leave=False, delay=1, dynamic_ncols=True) as bar:
+        yield bar.update
 
 
 def _study(argv: list[str]) -> int:
@@ -175,7 +274,8 @@ def _check(argv: list[str]) -> int:
 def _train_options(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="minnet train",
-        usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet] [--print-config]",
+        usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet] [--print-config]\n"
+        "       %(prog)s --resume DIR [train.epochs=N] [--quiet]",
         description="Train a classifier and write it, with its figures, to a folder of its own.",
         epilog=f"keys, with their defaults and types:\n\n{configs.describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -184,6 +284,7 @@ def _train_options(argv: list[str]) -> argparse.Namespace:
     _add_config(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/CONFIG, -2, -3, ...)")
     parser.add_argument("--overwrite", action="store_true", help="let the run go that is in that folder already")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--print-config", action="store_true", help="print the whole config that would run, and exit")
     return parser.parse_intermixed_args(argv)
@@ -278,17 +379,20 @@ def _graceful() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _with_bar(epochs: Iterable[Epoch], config: configs.Config, quiet: bool) -> Iterator[Epoch]:
+def _with_bar(epochs: Iterable[Epoch | None], run: runs.Run, quiet: bool) -> Iterator[Epoch | None]:
     """The same epochs, with a progress bar on stderr if that is a terminal."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield from epochs
         return
     from tqdm import tqdm
 
-    with tqdm(total=config.train.epochs, desc=config.data.source, unit="epoch", leave=False, dynamic_ncols=True) as bar:
+    config, done = run.experiment.config, len(run.progress.history)
+    total, style = config.train.epochs, {"unit": "epoch", "leave": False, "dynamic_ncols": True}
+    with tqdm(total=total, initial=done, desc=config.data.source, **style) as bar:
         for epoch in epochs:
-            bar.set_postfix_str(terminal.progress(epoch), refresh=False)
-            bar.update()
+            if epoch is not None:
+                bar.set_postfix_str(terminal.progress(epoch), refresh=False)
+                bar.update()
             yield epoch
 
 
@@ -296,22 +400,30 @@ def _json(content: Any) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _cell(value: float | int | None) -> str:
-    """One value of metrics.csv, with all its digits; empty where there is none."""
-    return "" if value is None else repr(value)
+def _say_loading(config: configs.Config, say: Callable[[str], object]) -> None:
+    if config.data.source in configs.FETCHED or config.data.source.startswith("openml:"):
+        say(f"loading {config.data.source}; the first time, scikit-learn downloads it")
 
 
-def _say(text: str) -> None:
-    """Print, unless nobody reads any more (`| head`): a run goes on without its audience.
+def _say(text: str, end: str = "\n") -> bool:
+    """Print, unless nobody reads any more (`| head`): a run goes on without its audience. Whether somebody reads.
 
     Raises MinnetError where standard output is a full disk.
     """
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise MinnetError(f"standard output cannot be written: {error.strerror}") from None
+        return False
+    return True
+
+
+def _note(lines: Iterable[str]) -> None:
+    """What is good to know, one line each, on stderr: standard output may go into a pipe."""
+    for line in lines:
+        _fail(f"note: {line}", 0)
 
 
 def _silent(text: str) -> None:

@@ -3,18 +3,21 @@
 import math
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnet import data, training
 from minnet.batches import Part
 from minnet.config import Config
 from minnet.core.network import MLP
-from minnet.data import Dataset, Scaler
+from minnet.data import Dataset
 from minnet.errors import ConfigError, TrainingError
+from minnet.features import Features
 from minnet.training import Epoch, Measured
 
 
@@ -24,25 +27,25 @@ class Experiment:
 
     config: Config
     dataset: Dataset
-    scaler: Scaler
+    features: Features
     net: MLP
     parts: dict[str, Part]
 
 
-def prepare(config: Config) -> Experiment:
-    """Load, split and scale the data and build the net, all as the config says.
+def prepare(config: Config, progress: Callable[[int], object] | None = None) -> Experiment:
+    """Load, split and scale the data and build the net, all as the config says; `progress` as in data.load.
 
     Raises ConfigError and DataError.
     """
-    dataset = data.load(config.data)
+    dataset = data.load(config.data, progress)
     rows = dict(zip(("train", "validation", "test"), data.split(dataset, config.data), strict=True))
-    D, K = dataset.X.shape[1], len(dataset.classes)
+    features = data.fit_features(config.data, dataset, rows["train"])
+    D, K = len(features.inputs), len(dataset.classes)
     _check_size([D, *config.model.hidden, K], np.dtype(config.model.dtype).itemsize)
     weights = training.class_weights(config.train.class_weight, dataset.y[rows["train"]], dataset.classes)
-    scaler = data.fit_scaler(config.data.scale, dataset.X[rows["train"]], dataset.feature_names)
     net = training.build(config, D, K, weights)
-    parts = {name: data.prepare(dataset, rows[name], scaler, net) for name in rows if len(rows[name])}
-    return Experiment(config, dataset, scaler, net, parts)
+    parts = {name: data.prepare(dataset, rows[name], features, net) for name in rows if len(rows[name])}
+    return Experiment(config, dataset, features, net, parts)
 
 
 def measure(experiment: Experiment) -> dict[str, Measured]:
@@ -60,14 +63,11 @@ def result(
     """The final figures, as result.json holds them. `confusion` has a row for each true class, a column for each
     class that was predicted; `per_class` are figures of the test part."""
     import sklearn
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     import minnet
 
-    classes, test = experiment.dataset.classes, experiment.parts["test"].y
-    labels = np.arange(len(classes))
-    predicted = measured["test"].predicted
-    precision, recall, f1, rows = precision_recall_fscore_support(test, predicted, labels=labels, zero_division=0.0)
+    classes = experiment.dataset.classes
+    by_class = figures_by_class(experiment.parts["test"].y, measured["test"].predicted, len(classes))
     figures = {
         f"{name}_{figure}": getattr(measured[name], figure) if name in measured else None
         for name in ("train", "validation", "test")
@@ -76,7 +76,7 @@ def result(
     return {
         "test_accuracy": figures.pop("test_accuracy"),
         "test_loss": figures.pop("test_loss"),
-        "macro_f1": float(f1.mean()),
+        "macro_f1": by_class.pop("macro_f1"),
         **figures,
         "best_epoch": last.best_epoch if last else 0,
         "epochs": last.epoch if last else 0,
@@ -87,13 +87,7 @@ def result(
         "seed": experiment.config.train.seed,
         "split_seed": experiment.config.data.split_seed,
         "classes": classes.tolist(),
-        "per_class": {
-            "precision": precision.tolist(),
-            "recall": recall.tolist(),
-            "f1": f1.tolist(),
-            "rows": rows.astype(int).tolist(),  # scikit-learn counts in floats where not one row is right
-        },
-        "confusion": confusion_matrix(test, predicted, labels=labels).tolist(),
+        **by_class,
         "versions": {
             "minnet": minnet.__version__,
             "python": platform.python_version(),
@@ -103,16 +97,32 @@ def result(
     }
 
 
+def figures_by_class(y: NDArray, predicted: NDArray, K: int) -> dict[str, Any]:
+    """Macro F1; precision, recall, F1 and rows of each class; and the confusion matrix, a row for each true class."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = np.arange(K)
+    precision, recall, f1, rows = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
+    per_class = {"precision": precision.tolist(), "recall": recall.tolist(), "f1": f1.tolist()}
+    per_class["rows"] = rows.astype(int).tolist()  # scikit-learn counts in floats where not one row is right
+    confusion = confusion_matrix(y, predicted, labels=labels).tolist()
+    return {"macro_f1": float(f1.mean()), "per_class": per_class, "confusion": confusion}
+
+
 def model_file(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays and the manifest of model.npz: all that predicting needs."""
-    net, dataset, scaler = experiment.net, experiment.dataset, experiment.scaler
-    arrays = {"theta": net.theta, "center": scaler.center, "scale": scaler.scale}
+    net, dataset, features = experiment.net, experiment.dataset, experiment.features
+    arrays = {"theta": net.theta, "center": features.center, "scale": features.scale}
+    if not np.isnan(features.fill).all():  # no file holds what is not finite
+        arrays["fill"] = features.fill
     manifest = {
         "layer_sizes": net.layer_sizes,
         "activation": net.activation,
         "dtype": net.dtype.name,
         "classes": dataset.classes.tolist(),
-        "feature_names": dataset.feature_names,
+        "feature_names": features.names,
+        "categories": features.categories,
+        "table": dataset.table,
         "source": dataset.name,
     }
     return arrays, manifest

@@ -2,26 +2,25 @@
 
 import contextlib
 import errno
-import io
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from minnet.errors import ConfigError, MinnetError, ModelFileError
+from minnet import archive
+from minnet.errors import ConfigError, MinnetError
 
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
-MODEL_VERSION = 1
 
 
 def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
     """The folder of a new run: `out`, or else runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... not yet there.
 
-    A folder with anything in it is refused, unless `overwrite` says that the run in it may go: then the files of
-    that run, and only they, are removed. Raises ConfigError, or MinnetError where a folder cannot be made.
+    A folder with anything in it is refused, unless `overwrite` says that the run in it may go.
+    Raises ConfigError, or MinnetError where a folder cannot be made.
     """
     path = out if out is not None else Path("runs") / name
     with _named(path, "made"):
@@ -37,9 +36,14 @@ def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
             number += 1
             path = Path("runs") / f"{name}-{number}"
         check_folder(path, overwrite)
-        for file in reversed(RUN_FILES):  # config.toml last: if this is cut short, it is still the folder of a run
-            (path / file).unlink(missing_ok=True)
     return path
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of a run, and only them."""
+    with _named(folder, "cleared"):
+        for file in reversed(RUN_FILES):  # config.toml last: if this is cut short, it is still the folder of a run
+            (folder / file).unlink(missing_ok=True)
 
 
 def check_folder(out: Path | None, overwrite: bool) -> None:
@@ -51,7 +55,7 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
             return
         if not out.is_dir():
             raise ConfigError(f"{out}: is a file; name a folder with --out")
-        if not any(out.iterdir()):
+        if set(out.iterdir()) <= set(_leftovers(out)):
             return
         if not overwrite:
             raise ConfigError(f"{out}: exists; choose another folder, or let the run in it go with --overwrite")
@@ -59,7 +63,7 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
             raise ConfigError(f"{out}: holds other files and no run, so it is not overwritten; choose another folder")
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
     """Write a file whole or not at all: to a temporary file beside it, to the disk, then under its name.
 
     Raises MinnetError where that fails; an older file of that name is then still there, and no temporary one.
@@ -68,7 +72,8 @@ def write(path: Path, content: bytes) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                file.write(content)
+                for piece in [content] if isinstance(content, bytes) else content:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -95,35 +100,69 @@ def append(path: Path, line: str) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write readable JSON; refuses NaN and infinity, which JSON does not have."""
-    write(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write(path, f"{text}\n".encode(errors="backslashreplace"))  # half a surrogate pair, which UTF-8 does not have
 
 
 def write_model(path: Path, arrays: dict[str, NDArray], manifest: dict[str, Any]) -> None:
-    """An .npz of plain arrays, no pickle; the array "manifest" holds the rest, as the bytes of JSON in UTF-8."""
-    content = {"format": "minnet model", "version": MODEL_VERSION, **manifest}
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
-    file = io.BytesIO()
-    np.savez(file, manifest=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
-    write(path, file.getvalue())
+    """Write a model file; see archive.py."""
+    write(path, archive.encode("minnet model", arrays, manifest))
 
 
 def read_model(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """The arrays and the manifest of a model file, or of the one in a run's folder. Raises ModelFileError."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # a name too long, or with a NUL: archive.load says so
         path = path / "model.npz" if path.is_dir() else path
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load leaves a damaged file open
-            arrays = dict(stored)
-        manifest = json.loads(arrays.pop("manifest").tobytes())
-        if manifest["format"] != "minnet model":
-            raise ValueError(f"its format is {manifest['format']!r}")
-        newer = manifest["version"] > MODEL_VERSION
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file can raise anything
-        raise ModelFileError(f"{path}: is no model of minnet ({' '.join(str(error).split())})") from None
-    if newer:
-        raise ModelFileError(f"{path}: was written by a newer minnet (version {manifest['version']}); update minnet")
-    return arrays, manifest
+    return archive.load(path, "minnet model")
+
+
+def write_checkpoint(path: Path, arrays: dict[str, NDArray], manifest: dict[str, Any]) -> None:
+    """Write a checkpoint; see archive.py."""
+    write(path, archive.encode("minnet checkpoint", arrays, manifest))
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """The arrays and the manifest of a checkpoint. Raises ModelFileError."""
+    return archive.load(path, "minnet checkpoint")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """While inside, no other run is let into the folder; what a killed one has left half written there is removed.
+
+    The lock is the system's own, on the folder itself, and goes with the process. Raises ConfigError where another
+    run holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks here
+        yield
+        return
+    with _named(folder, "opened"):
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{folder}: there is no such folder") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: another run is at work there; wait for it, or choose another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        for leftover in _leftovers(folder):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+        yield
+    finally:
+        os.close(handle)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """The temporary files that a killed run has left."""
+    return [path for name in RUN_FILES for path in folder.glob(f".{name}.*.tmp")]
 
 
 @contextlib.contextmanager

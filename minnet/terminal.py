@@ -4,24 +4,32 @@ import shutil
 from typing import Any
 
 from minnet.experiment import Experiment
-from minnet.training import Epoch
+from minnet.runs import Run
+from minnet.training import Epoch, Measured
 
 MANY_CLASSES = 20  # with more, the tables show the classes with the most mistakes
 NAME_WIDTH = 24
 
 
 def opening(experiment: Experiment) -> str:
-    """Two lines: the data and its parts, the net and how it is trained."""
+    """Two lines: the data and its parts, the net and how it is trained; and what there is to know of the rows."""
     dataset, net, config = experiment.dataset, experiment.net, experiment.config
     parts = ", ".join(f"{name} {len(part.y)}" for name, part in experiment.parts.items())
     activations = "/".join(dict.fromkeys(net.activation)) or "no hidden layer"
-    N, D = dataset.X.shape
+    N, D = dataset.X.shape[0], dataset.X.shape[1] + len(dataset.text)
     batch = min(config.train.batch_size, len(experiment.parts["train"].y))
     return (
         f"{dataset.name}: {N:,} rows, {D:,} features, {len(dataset.classes)} classes; {parts}\n"
         f"net {'-'.join(map(str, net.layer_sizes))}, {activations}, {net.theta.size:,} parameters; "
         f"{config.optimizer.name}, learning rate {config.optimizer.learning_rate:g}, batches of {batch}"
+        + "".join(f"\n{note}" for note in dataset.notes)
     )
+
+
+def going_on(run: Run) -> str:
+    """One line: where the run goes on; and another if its last bits may change."""
+    done, epochs = len(run.progress.history), run.experiment.config.train.epochs
+    return "\n".join([f"going on after {done} of {epochs} epochs and {run.progress.t:,} steps", *run.notes])
 
 
 def progress(epoch: Epoch) -> str:
@@ -35,8 +43,15 @@ def progress(epoch: Epoch) -> str:
 def closing(result: dict[str, Any]) -> str:
     """The final figures: losses and accuracies, a line for each class, the confusion matrix."""
     names = [str(name) for name in result["classes"]]
-    sections = [_summary(result), _losses(result), _per_class(result, names), _confusion(result, names)]
-    return "\n\n".join(sections)
+    sections = [_summary(result), _losses(result), _per_class(result, names, "test part")]
+    return "\n\n".join([*sections, _confusion(result, names, " (result.json has the matrix)")])
+
+
+def evaluation(name: str, measured: Measured, result: dict[str, Any], classes: list[Any]) -> str:
+    """The figures of a model on the rows of the file `name`."""
+    names = [str(label) for label in classes]
+    head = f"{name}: {len(measured.predicted):,} rows, loss {measured.loss:.4f}, accuracy {measured.accuracy:.4f}"
+    return "\n\n".join([head, _per_class(result, names, "by class"), _confusion(result, names)])
 
 
 def _summary(result: dict[str, Any]) -> str:
@@ -57,13 +72,12 @@ def _losses(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _per_class(result: dict[str, Any], names: list[str]) -> str:
+def _per_class(result: dict[str, Any], names: list[str], title: str) -> str:
     figures = result["per_class"]
     rows = list(zip(names, figures["precision"], figures["recall"], figures["f1"], figures["rows"], strict=True))
-    title = "test part"
     if len(rows) > MANY_CLASSES:
         rows = sorted(rows, key=lambda row: row[3])[:MANY_CLASSES]
-        title = f"test part, the {MANY_CLASSES} classes of {len(names)} with the lowest f1"
+        title += f", the {MANY_CLASSES} classes of {len(names)} with the lowest f1"
     width = max(len("macro mean"), *(len(_short(name)) for name in names))
     lines = [title, f"{'class':{width}s}  precision  recall      f1    rows"]
     for name, precision, recall, f1, count in rows:
@@ -73,8 +87,8 @@ def _per_class(result: dict[str, Any], names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _confusion(result: dict[str, Any], names: list[str]) -> str:
-    """The matrix, with dots for zeros; where it is too wide, the largest entries off its diagonal."""
+def _confusion(result: dict[str, Any], names: list[str], where: str = "") -> str:
+    """The matrix, with dots for zeros; where it is too wide, the largest entries off its diagonal, and where it is."""
     matrix = result["confusion"]
     left = max(len(_short(name)) for name in names)
     cell = max(len(str(count)) for row in matrix for count in row)
@@ -92,7 +106,7 @@ def _confusion(result: dict[str, Any], names: list[str]) -> str:
             lines.append(f"{number}{_short(name):{left}s}{cells}")
         return "\n".join(lines)
     pairs = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n]
-    lines = [f"confusion: the most frequent of {sum(n for n, _, _ in pairs)} mistakes (result.json has the matrix)"]
+    lines = [f"confusion: the most frequent of {sum(n for n, _, _ in pairs)} mistakes{where}"]
     most = sorted(pairs, reverse=True)[:10]
     lines += [f"{n:8d}  {_short(names[i])} taken for {_short(names[j])}" for n, i, j in most]
     return "\n".join(lines)

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnet.batches import Batches, Part
-from minnet.config import Config, OptimizerConfig
+from minnet.config import Config, OptimizerConfig, TrainConfig
 from minnet.core.network import MLP, ROWS
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, State, blocks, clip_by_norm, decay, flush, new_state
 from minnet.core.softmax import cross_entropy
@@ -63,14 +64,51 @@ def build(config: Config, D: int, K: int, class_weight: NDArray | None) -> MLP:
     )
 
 
+@dataclass
+class Progress:
+    """Where a run stands: with the config and the data, all that it takes to go on as if it had never stopped.
+
+    `optimizer` is the optimizer's state, t its steps so far, `step` those in the `epoch` at hand, over which losses,
+    weight and rows right are summed; `order` is the random state from which the epoch's order of rows was drawn.
+    Once the run has ended, the best weights are in the net and those of the last step in best_theta: `swapped`.
+    """
+
+    net: MLP
+    optimizer: State
+    rng: np.random.Generator
+    order: dict[str, Any]
+    best_theta: NDArray
+    swapped: bool = False
+    epoch: int = 1
+    step: int = 0
+    t: int = 0
+    losses: float = 0.0
+    weight: float = 0.0
+    correct: int = 0
+    first_loss: float = math.nan
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+
+
+def start(net: MLP, config: Config) -> Progress:
+    """The start of a run, with the net's weights as they are."""
+    rng = np.random.default_rng([config.train.seed, 1])  # a stream of its own, apart from the initial weights
+    optimizer = new_state(config.optimizer.name, net.theta)
+    return Progress(net, optimizer, rng, rng.bit_generator.state, net.theta.copy())  # type: ignore[arg-type]
+
+
 def train(
     net: MLP,
     training: Part,
     validation: Part | None,
     config: Config,
     interrupted: threading.Event | None = None,
-) -> Iterator[Epoch]:
-    """Train the net in place, yielding an Epoch after each.
+    progress: Progress | None = None,
+) -> Iterator[Epoch | None]:
+    """Train the net in place, yielding an Epoch after each, and None where an epoch is so long that the run should be
+    saved within it. `progress` is where to start from, and is kept up to date at each yield and at the end.
 
     With a validation part, the run ends `patience` epochs after its lowest validation loss, and the weights of
     that epoch come back. Once `interrupted` is set, the run ends after the step at hand in the same way; an
@@ -79,64 +117,147 @@ def train(
     Raises TrainingError when loss or weights stop being finite, or the loss explodes.
     """
     settings, constants = config.train, optimizer_constants(config.optimizer)
-    state = new_state(config.optimizer.name, net.theta)
-    theta_blocks = blocks(net.theta, net.dtheta, state)
-    rng = np.random.default_rng([settings.seed, 1])  # a stream of its own, apart from the initial weights
+    run, interrupted = progress or start(net, config), interrupted or threading.Event()
+    theta_blocks = blocks(net.theta, net.dtheta, run.optimizer)
     batches = Batches(training, net, settings.batch_size)
     schedule = learning_rates(config, batches.steps)
-    interrupted = interrupted or threading.Event()
-    start, t, first_loss, limit = time.perf_counter(), 0, math.nan, sys.float_info.max
-    best_loss, best_epoch, best_theta = math.inf, 0, net.theta.copy()
+    saved = time.perf_counter()
+    begun = saved - run.seconds
+    if run.swapped:
+        swap_best(run)
 
-    for epoch in range(1, settings.epochs + 1):
-        losses = weight = rate = 0.0
-        for batch in batches.epoch(rng):
-            rate = schedule.rate(t)
-            t += 1
+    while run.epoch <= settings.epochs and not _patience_is_over(run, validation, settings):
+        limit = _limit(run, net)
+        rate = 0.0
+        for batch in batches.epoch(_order(run, len(training.y)), run.step, run.correct):
+            rate = schedule.rate(run.t)
+            run.t += 1
+            run.step += 1
             if net.dropout:
-                net.draw_masks(batch.ws, rng)
+                net.draw_masks(batch.ws, run.rng)
             z = net.forward(batch.X1, batch.ws)
             loss = float(net.loss(batch.dlogp, batch.r, batch.ws))
             net.backward(batch.dlogp, batch.ws)
 
             if not loss <= limit:
-                raise _lost(net, loss, first_loss, epoch, t, config)
-            if t == 1:
-                first_loss, limit = loss, EXPLODED * max(loss, math.log(net.layer_sizes[-1]))
-            take_step(net, theta_blocks, config, constants, t, rate)
+                raise _lost(run, loss, config)
+            if run.t == 1:
+                run.first_loss = loss
+                limit = _limit(run, net)
+            take_step(net, theta_blocks, config, constants, run.t, rate)
 
             np.copyto(batch.z, z)
-            losses += loss * batch.w
-            weight += batch.w
+            run.losses += loss * batch.w
+            run.weight += batch.w
             if interrupted.is_set():
                 break
-        cut_short = t < epoch * batches.steps
-        if not (cut_short and best_epoch) and not np.isfinite(net.theta).all():
-            raise _diverged("a weight is not finite", epoch, t, config)
+            if 0 < settings.checkpoint_seconds <= time.perf_counter() - saved and run.step < batches.steps:
+                run.correct, run.seconds = batches.correct(run.step), time.perf_counter() - begun
+                yield None
+                saved = time.perf_counter()
+        run.correct, run.seconds = batches.correct(run.step), time.perf_counter() - begun
+        cut_short = run.step < batches.steps
+        if not (cut_short and run.best_epoch) and not np.isfinite(net.theta).all():
+            raise _diverged("a weight is not finite", run, config)
         if cut_short:
             break
-        flush(state)
+        flush(run.optimizer)
 
         measured = evaluate(net, validation) if validation is not None else None
         if measured and not math.isfinite(measured.loss):
-            raise _diverged(f"the validation loss is {measured.loss}", epoch, t, config)
-        if measured is None or measured.loss < best_loss:
-            best_epoch, best_loss = epoch, measured.loss if measured else math.inf
-            best_theta[:] = net.theta
-        yield Epoch(
-            epoch,
-            rate,
-            losses / (weight or 1),
-            batches.correct / len(training.y),
-            measured.loss if measured else None,
-            measured.accuracy if measured else None,
-            time.perf_counter() - start,
-            best_epoch,
-        )
-        if interrupted.is_set() or (measured and settings.patience and epoch - best_epoch >= settings.patience):
+            raise _diverged(f"the validation loss is {measured.loss}", run, config)
+        yield _end_epoch(run, measured, rate, len(training.y), time.perf_counter() - begun)
+        if interrupted.is_set():
             break
-    if best_epoch:
-        net.theta[:] = best_theta
+    if run.best_epoch:
+        swap_best(run)
+
+
+def swap_best(run: Progress) -> None:
+    """Exchange the net's weights with the best ones, a block at a time."""
+    run.swapped = not run.swapped
+    for theta, best, _ in blocks(run.net.theta, run.best_theta, {}):
+        last = theta.copy()
+        theta[:] = best
+        best[:] = last
+
+
+NUMBERS = ("epoch", "step", "t", "losses", "weight", "correct", "first_loss", "best_loss", "best_epoch", "seconds")
+
+
+def snapshot(run: Progress) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """All of a run's progress as arrays, the net's own among them, and as entries for JSON."""
+    theta, best = (run.best_theta, run.net.theta) if run.swapped else (run.net.theta, run.best_theta)
+    arrays = {"theta": theta, "best_theta": best} | {f"optimizer_{name}": v for name, v in run.optimizer.items()}
+    entries: dict[str, Any] = {name: _json_number(getattr(run, name)) for name in NUMBERS}
+    entries |= {"rng": run.rng.bit_generator.state, "order": run.order}
+    columns = [f.name for f in fields(Epoch) if not run.history or getattr(run.history[0], f.name) is not None]
+    rows = [[getattr(epoch, name) for name in columns] for epoch in run.history]
+    arrays["history"] = np.array(rows, np.float64).reshape(-1, len(columns))
+    return arrays, entries | {"columns": columns}
+
+
+def restore(net: MLP, config: Config, arrays: dict[str, NDArray], entries: dict[str, Any]) -> Progress:
+    """The progress that `snapshot` kept, with its weights in the net."""
+    run = start(net, config)
+    net.theta[:], run.best_theta[:] = arrays["theta"], arrays["best_theta"]
+    for name, vector in run.optimizer.items():
+        vector[:] = arrays[f"optimizer_{name}"]
+    for name in NUMBERS:
+        setattr(run, name, getattr(run, name) if entries[name] is None else entries[name])
+    run.rng.bit_generator.state, run.order = entries["rng"], entries["order"]
+    for row in arrays["history"].tolist():
+        values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Epoch))
+        values |= dict(zip(entries["columns"], row, strict=True))
+        run.history.append(Epoch(**values | {name: int(values[name]) for name in ("epoch", "best_epoch")}))
+    return run
+
+
+def _json_number(value: float) -> float | None:
+    """JSON has neither NaN nor infinity: they are what a run starts with, and left out."""
+    return value if math.isfinite(value) else None
+
+
+def _order(run: Progress, N: int) -> NDArray:
+    """The order of rows in the epoch at hand; a run that goes on keeps the random state that it stopped with."""
+    now = run.rng.bit_generator.state
+    if run.step:
+        run.rng.bit_generator.state = run.order
+    else:
+        run.order = now  # type: ignore[assignment]
+    order = run.rng.permutation(N)
+    if run.step:
+        run.rng.bit_generator.state = now
+    return order
+
+
+def _limit(run: Progress, net: MLP) -> float:
+    """The loss from which a run is lost: none before the first step."""
+    return EXPLODED * max(run.first_loss, math.log(net.layer_sizes[-1])) if run.t else sys.float_info.max
+
+
+def _patience_is_over(run: Progress, validation: Part | None, settings: TrainConfig) -> bool:
+    return bool(validation and settings.patience and run.epoch - 1 - run.best_epoch >= settings.patience)
+
+
+def _end_epoch(run: Progress, measured: Measured | None, rate: float, N: int, seconds: float) -> Epoch:
+    """Note the epoch, and its weights if they are the best so far; the next one begins."""
+    if measured is None or measured.loss < run.best_loss:
+        run.best_epoch, run.best_loss = run.epoch, measured.loss if measured else math.inf
+        run.best_theta[:] = run.net.theta
+    epoch = Epoch(
+        run.epoch,
+        rate,
+        run.losses / (run.weight or 1),
+        run.correct / N,
+        measured.loss if measured else None,
+        measured.accuracy if measured else None,
+        seconds,
+        run.best_epoch,
+    )
+    run.history.append(epoch)
+    run.epoch, run.step, run.losses, run.weight, run.correct, run.seconds = run.epoch + 1, 0, 0.0, 0.0, 0, seconds
+    return epoch
 
 
 def take_step(
@@ -219,16 +340,16 @@ def learning_rates(config: Config, steps: int) -> Schedule:
     )
 
 
-def _lost(net: MLP, loss: float, first_loss: float, epoch: int, step: int, config: Config) -> TrainingError:
+def _lost(run: Progress, loss: float, config: Config) -> TrainingError:
     """What to say of a loss that is not finite, or beyond coming back."""
-    if not np.isfinite(net.theta).all():
-        return _diverged("a weight is not finite", epoch, step, config)
-    after = f", after {first_loss:.3g} at the first step" if step > 1 else ""
-    return _diverged(f"the loss is {loss:.3g}{after}", epoch, step, config)
+    if not np.isfinite(run.net.theta).all():
+        return _diverged("a weight is not finite", run, config)
+    after = f", after {run.first_loss:.3g} at the first step" if run.t > 1 else ""
+    return _diverged(f"the loss is {loss:.3g}{after}", run, config)
 
 
-def _diverged(what: str, epoch: int, step: int, config: Config) -> TrainingError:
+def _diverged(what: str, run: Progress, config: Config) -> TrainingError:
     advice = [f"a smaller optimizer.learning_rate than {config.optimizer.learning_rate:g}"]
     advice += ["train.max_grad_norm=1"] if not config.train.max_grad_norm else []
     advice += ["data.scale=standard"] if config.data.scale == "none" else []
-    return TrainingError(f"training diverged in epoch {epoch} at step {step}: {what}; try {', or '.join(advice)}")
+    return TrainingError(f"training diverged in epoch {run.epoch} at step {run.t}: {what}; try {', or '.join(advice)}")

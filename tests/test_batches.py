@@ -26,7 +26,10 @@ def copies(batches, seed=0):
         return X1.toarray() if sp.issparse(X1) else X1.copy()
 
     rng = np.random.default_rng(seed)
-    return [(dense(batch.X1), batch.dlogp.copy(), batch.r.copy(), batch.w) for batch in batches.epoch(rng)]
+    return [
+        (dense(batch.X1), batch.dlogp.copy(), batch.r.copy(), batch.w)
+        for batch in batches.epoch(rng.permutation(batches.N))
+    ]
 
 
 def rows_of(X1):
@@ -119,7 +122,7 @@ def test_batches_are_views_of_the_same_buffers_in_every_chunk_and_epoch():
     assert 4 <= batches.C < 20
     buffers = (batches.X1, batches.full.dlogp, batches.full.r, batches.full.z)
     for _ in range(2):
-        for batch in batches.epoch(np.random.default_rng(0)):
+        for batch in batches.epoch(np.random.default_rng(0).permutation(batches.N)):
             views = (batch.X1, batch.dlogp, batch.r, batch.z)
             assert all(np.shares_memory(*pair) for pair in zip(views, buffers, strict=True))
             assert batch.dlogp.flags.f_contiguous and batch.z.flags.f_contiguous  # by columns, as in the workspace
@@ -174,15 +177,40 @@ def test_correct_counts_the_rows_that_were_predicted_right(N, batch_size, chunk)
     for sparse in (False, True):
         batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
         for right in (N // 2, N):
-            for batch in batches.epoch(np.random.default_rng(0)):
+            for batch in batches.epoch(np.random.default_rng(0).permutation(batches.N)):
                 row = rows_of(batch.X1.toarray() if sparse else batch.X1)
                 batch.z[:] = np.eye(3)[(row + (row >= right)) % 3]  # row k is of class k % 3
-            assert batches.correct == right
+            assert batches.correct(batches.steps) == right
+
+
+@settings(max_examples=40)
+@batch_tasks
+def test_an_epoch_can_go_on_where_it_stopped(N, batch_size, chunk):
+    for sparse in (False, True):
+        batches = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
+        order = np.random.default_rng(0).permutation(N)
+        whole = list(predicted(batches.epoch(order), sparse, N // 2))
+        for done in {0, 1, batches.steps // 2, batches.steps - 1}:
+            before = batches.epoch(order)
+            for _, _ in zip(range(done), predicted(before, sparse, N // 2), strict=False):
+                pass
+            correct = batches.correct(done) if done else 0
+            again = in_chunks(chunk, numbered(N, sparse=sparse), MLP([2, 3]), batch_size)
+            assert list(predicted(again.epoch(order, done, correct), sparse, N // 2)) == whole[done:]
+            assert again.correct(again.steps) == N // 2
+
+
+def predicted(epoch, sparse, right):
+    """The rows of each batch of an epoch; in each, logits are left that are right for the rows below `right`."""
+    for batch in epoch:
+        row = rows_of(batch.X1.toarray() if sparse else batch.X1)
+        batch.z[:] = np.eye(3)[(row + (row >= right)) % 3]
+        yield row.tolist()
 
 
 def test_a_batch_is_what_the_net_takes():
     net, part = MLP([2, 4, 3]), numbered(10)
-    for batch in Batches(part, net, 4).epoch(np.random.default_rng(0)):
+    for batch in Batches(part, net, 4).epoch(np.random.default_rng(0).permutation(10)):
         net.forward(batch.X1, batch.ws)
         loss = net.loss(batch.dlogp, batch.r, batch.ws)
         dtheta = net.backward(batch.dlogp, batch.ws)

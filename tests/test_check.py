@@ -11,8 +11,9 @@ from minnet.batches import Part
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig, load
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.softmax import ROADS
-from minnet.data import Dataset, Scaler
+from minnet.data import Dataset
 from minnet.experiment import Experiment
+from minnet.features import Features
 from minnet.study import check as checks
 from minnet.study.check import check, lines
 
@@ -31,8 +32,9 @@ def made(X=X, y=y, class_weight=None, optimizer=None, train=None, **model):
     net = training.build(config, X.shape[1], K, class_weight)
     X1 = sparse.csr_matrix(X) if sparse.issparse(X) else np.hstack([X, np.ones((len(X), 1))])
     dataset = Dataset("rows", X, y, np.arange(K), [])
-    scaler = Scaler(np.zeros(X.shape[1]), np.ones(X.shape[1]))
-    return Experiment(config, dataset, scaler, net, {"train": Part(X1.astype(net.dtype), y)})
+    nothing, zeros, ones = (np.full(X.shape[1], value) for value in (np.nan, 0.0, 1.0))
+    features = Features([], nothing, zeros, ones)
+    return Experiment(config, dataset, features, net, {"train": Part(X1.astype(net.dtype), y)})
 
 
 def errors(report):

@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 from limits import file_size_limit
 
 import minnet
-from minnet import cli, config, experiment, storage, training
+from minnet import cli, config, experiment, runs, storage, training
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"
-RUN = {"config.toml", "metrics.csv", "result.json", "model.npz"}
+RUN = {"config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz"}
+UNFINISHED = RUN - {"result.json", "model.npz"}
 COLUMNS = [
     *("epoch", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds")
 ]
@@ -247,7 +248,7 @@ def test_python_m_minnet_train_does_the_same_as_main(train):
     ("arguments", "code", "said"),
     [
         ([], 2, "no command"),
-        (["zebra"], 2, "unknown command 'zebra': choose from train, study, check"),
+        (["zebra"], 2, "unknown command 'zebra': choose from train, predict, evaluate, study, check"),
         (["trian"], 2, "unknown command 'trian'; did you mean train?"),
         (["stduy"], 2, "unknown command 'stduy'; did you mean study?"),
         (["chekc", "iris"], 2, "unknown command 'chekc'; did you mean check?"),
@@ -446,7 +447,7 @@ def test_a_run_that_diverges_ends_with_the_step_and_advice_and_no_model(dtype, s
     answer = train("iris.toml", *settings, "train.epochs=100")
     assert answer.code == 1
     assert re.match(r"training diverged in epoch \d+ at step \d+: .*try a smaller", answer.line())
-    assert set(files("runs/iris")) == {"config.toml", "metrics.csv"}
+    assert set(files("runs/iris")) == UNFINISHED
 
 
 def test_a_net_that_overflows_in_its_last_step_is_not_saved(train):
@@ -454,7 +455,7 @@ def test_a_net_that_overflows_in_its_last_step_is_not_saved(train):
     answer = train("iris.toml", *settings)
     assert answer.code == 1
     assert "try a smaller optimizer.learning_rate" in answer.line()
-    assert set(files("runs/iris")) == {"config.toml", "metrics.csv"}
+    assert set(files("runs/iris")) == UNFINISHED
 
 
 @pytest.mark.parametrize("out", ["iris.toml/run", "x" * 300])
@@ -467,7 +468,7 @@ def test_a_folder_that_cannot_be_made_is_a_problem_in_one_line(out, train):
 
 
 def test_out_of_memory_is_one_line(train, monkeypatch):
-    def prepare(config):
+    def prepare(config, progress):
         raise MemoryError
 
     monkeypatch.setattr(experiment, "prepare", prepare)
@@ -480,8 +481,8 @@ def test_out_of_memory_is_one_line(train, monkeypatch):
     ("beyond_config", "settings", "name", "left"),
     [
         (-100, [], "config.toml", set()),
-        (300, ["train.epochs=100"], "metrics.csv", {"config.toml", "metrics.csv"}),
-        (300, ["model.hidden=[500]"], "model.npz", {"config.toml", "metrics.csv"}),
+        (300, ["model.hidden=[500]"], "checkpoint.npz", {"config.toml", "metrics.csv"}),
+        (8000, ["model.hidden=[2]", "train.checkpoint_seconds=1000", "train.epochs=200"], "metrics.csv", UNFINISHED),
     ],
 )
 def test_a_disk_that_fills_up_is_one_line_and_leaves_whole_files(beyond_config, settings, name, left, train):
@@ -491,7 +492,8 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_whole_files(beyond_config, 
     assert answer.code == 1
     assert answer.line().startswith(f"runs/iris/{name}: cannot be written: ")
     assert set(files("runs/iris")) == left
-    assert all(content.endswith(b"\n") for content in files("runs/iris").values())
+    assert all(content.endswith(b"\n") for name, content in files("runs/iris").items() if name != "checkpoint.npz")
+    assert "checkpoint.npz" not in left or storage.read_checkpoint(Path("runs/iris/checkpoint.npz"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
@@ -528,7 +530,9 @@ def test_a_signal_ends_the_run_and_the_best_weights_are_saved_and_reported(
     monkeypatch.setattr(training, "train", signals_after(5, number))
     answer = train("iris.toml", f"train.batch_size={batch_size}", "train.epochs=1000", "train.patience=0")
     assert answer.code == code
-    assert answer.line() == "interrupted; the best weights so far are in runs/iris"
+    assert answer.line() == (
+        "interrupted; the best weights so far are in runs/iris; minnet train --resume runs/iris goes on"
+    )
     assert answer.out.endswith("\nsaved in runs/iris\n")
     figures = result("runs/iris")
     assert figures["interrupted"] is True
@@ -559,11 +563,11 @@ def test_a_second_signal_stops_at_once(number, code, train, monkeypatch):
     answer = train("iris.toml", "train.epochs=1000")
     assert answer.code == code
     assert answer.line() == "interrupted before the model was saved"
-    assert set(files("runs/iris")) == {"config.toml", "metrics.csv"}
+    assert set(files("runs/iris")) == UNFINISHED
 
 
 def test_an_interrupt_before_training_is_one_line_and_writes_nothing(train, monkeypatch):
-    monkeypatch.setattr(experiment, "prepare", lambda config: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(experiment, "prepare", lambda config, progress: signal.raise_signal(signal.SIGINT))
     before = files()
     answer = train("iris.toml")
     assert answer.code == 130
@@ -589,7 +593,7 @@ def test_a_process_that_is_signalled_ends_with_its_code_and_whole_files(number, 
         finally:
             running.kill()
     assert running.returncode == code
-    assert answer.line() == "interrupted; the best weights so far are in run"
+    assert answer.line() == "interrupted; the best weights so far are in run; minnet train --resume run goes on"
     assert set(files("run")) == RUN
     rows = metrics("run")
     assert [int(row["epoch"]) for row in rows] == list(range(1, result("run")["epochs"] + 1))
@@ -931,5 +935,5 @@ def test_any_settings_end_in_a_saved_run_or_in_one_line(overrides):
 
 
 def test_the_columns_of_the_metrics_are_those_of_the_contract():
-    assert cli.METRICS == COLUMNS
-    assert set(storage.RUN_FILES) > RUN
+    assert runs.METRICS == COLUMNS
+    assert set(storage.RUN_FILES) == RUN

@@ -23,7 +23,8 @@ def test_the_python_example_runs_and_learns_what_it_says(capsys):
     assert float(capsys.readouterr().out) == pytest.approx(0.98, abs=0.005)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python train.py ")]
+LINES = [line for block in blocks("sh") for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("python train.py ") and "--resume" not in line]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -38,7 +39,39 @@ def test_the_commands_that_it_shows_are_taken(command, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-STUDIED = [line for block in blocks("sh") for line in block.splitlines() if re.match("minnet (study|check)", line)]
+def own_data():
+    """The commands about a file of one's own, in their order."""
+    own = README.split("\n## Your own data\n")[1].split("\n## What to read")[0]
+    return [line for line in LINES if f"\n{line}\n" in own]
+
+
+def test_the_commands_for_own_data_do_what_they_say_one_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7},{i % 5 - i % 2 * 4},{'red' if i % 3 else ''},{'ab'[i % 2]}" for i in range(120)]
+    Path("cars.csv").write_text("\n".join(["length,weight,colour,kind", *rows, ",3,red,a"]))
+    for name, part in (("flowers", slice(0, 90)), ("new", slice(90, 120))):
+        cells = [line.split(",") for line in rows[part]]
+        Path(f"{name}.csv").write_text("\n".join(["length,weight,kind", *(f"{a},{b},{c}" for a, b, _, c in cells)]))
+    said = []
+    for command in own_data():
+        program, *arguments = shlex.split(command, comments=True)
+        assert cli.main(arguments if program == "minnet" else ["train", *arguments[1:]]) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        said.append(captured.out)
+    assert len(said) == 9
+    assert [text.split("\n")[0].partition(";")[0] for text in said[:4]] == [
+        *["flowers.csv: 90 rows, 2 features, 2 classes"] * 2,
+        "flowers.csv: 120 rows, 2 features, 2 classes",
+        "cars.csv: 121 rows, 3 features, 2 classes",
+    ]
+    assert said[4].split("\n")[0] == "prediction"
+    assert Path("answers.csv").read_text().split("\n")[0] == "prediction,p(a),p(b)"
+    assert said[6].startswith("new.csv: 30 rows, loss ")
+    assert all("\ngoing on after " in text for text in said[7:])
+
+
+STUDIED = [line for line in LINES if re.match("minnet (study|check)", line)]
 
 
 @pytest.mark.parametrize("command", STUDIED)

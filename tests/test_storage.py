@@ -2,26 +2,35 @@
 
 import contextlib
 import errno
+import fcntl
 import io
 import json
 import os
 import pickle
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import Killed, faults
 from limits import file_size_limit
 
+from minnet import archive
+from minnet.archive import VERSION
 from minnet.errors import ConfigError, MinnetError, ModelFileError
 from minnet.storage import (
-    MODEL_VERSION,
     RUN_FILES,
     append,
+    check_folder,
     claim_folder,
+    clear,
+    locked,
+    read_checkpoint,
     read_model,
     write,
+    write_checkpoint,
     write_json,
     write_model,
 )
@@ -103,7 +112,10 @@ def test_overwrite_removes_the_files_of_the_run_and_no_others(out):
     (folder / "notes.txt").write_text("mine")
     (folder / "plots").mkdir()
     (folder / "plots/model.npz").write_text("mine too")
+    before = content(folder)
     assert claim_folder(out, "iris", True) == folder
+    assert content(folder) == before  # it goes only once no other run can be at work there
+    clear(folder)
     assert content(folder) == {"notes.txt": b"mine", "plots/model.npz": b"mine too"}
 
 
@@ -121,9 +133,9 @@ def test_an_overwrite_that_is_cut_short_can_be_taken_up_again(survivors, monkeyp
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "unlink", killed)
-        claim_folder(out, "iris", True)
+        clear(claim_folder(out, "iris", True))
     assert len(set(content(out)) & set(RUN_FILES)) == survivors
-    assert claim_folder(out, "iris", True) == out
+    clear(claim_folder(out, "iris", True))
     assert not set(content(out)) & set(RUN_FILES)
 
 
@@ -137,6 +149,68 @@ def test_overwrite_of_a_folder_without_a_run_is_refused():
 def test_overwrite_with_nothing_there_makes_the_folder():
     assert claim_folder(None, "iris", True) == Path("runs/iris")
     assert claim_folder(None, "iris", True) == Path("runs/iris")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_in_which_only_a_killed_run_left_half_a_file_is_taken(overwrite):
+    Path("mine").mkdir()
+    Path("mine/.config.toml.123.tmp").write_text("[da")
+    assert claim_folder(Path("mine"), "iris", overwrite) == Path("mine")
+    Path("mine/.notes.txt.123.tmp").write_text("mine")
+    message(ConfigError, check_folder, Path("mine"), overwrite)
+
+
+def test_a_folder_that_cannot_be_cleared_is_named(monkeypatch):
+    def refuse(path, missing_ok):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert message(MinnetError, clear, run_in(Path("mine"))) == "mine: cannot be cleared: Permission denied"
+
+
+def test_a_locked_folder_lets_nobody_else_in_until_it_is_left():
+    Path("mine").mkdir()
+    said = "mine: another run is at work there; wait for it, or choose another folder"
+    for _ in range(2):
+        with locked(Path("mine")):
+            assert message(ConfigError, locked(Path("mine")).__enter__) == said
+            with locked(run_in(Path(f"{_}"))):
+                pass
+    with contextlib.suppress(KeyError), locked(Path("mine")):
+        raise KeyError
+    with locked(Path("mine")):
+        pass
+
+
+def test_who_comes_into_a_folder_removes_what_was_left_half_written_there_and_nothing_else():
+    before = content(run_in(Path("mine")))
+    for name in RUN_FILES:
+        Path(f"mine/.{name}.77.tmp").write_bytes(b"half")
+    Path("mine/.notes.tmp").write_bytes(b"mine")
+    with locked(Path("mine")):
+        assert content(Path("mine")) == before | {".notes.tmp": b"mine"}
+
+
+@pytest.mark.parametrize("path", ["no", "no/folder", "file", "pipe"])
+def test_where_there_is_no_folder_nothing_can_be_locked(path):
+    Path("file").write_text("text")
+    os.mkfifo("pipe")
+    assert message(ConfigError, locked(Path(path)).__enter__) == f"{path}: there is no such folder"
+
+
+def test_a_folder_that_cannot_be_opened_is_named():
+    said = message(MinnetError, locked(Path("x" * 300)).__enter__)
+    assert said.endswith(": cannot be opened: File name too long")
+
+
+def test_a_file_system_without_locks_is_used_without(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    Path("mine").mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(Path("mine")), locked(Path("mine")):
+        pass
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -234,6 +308,58 @@ def test_a_write_that_fails_leaves_what_was_there(step, before, here, broken):
     assert content(here) == before
 
 
+WAYS = {
+    "bytes": lambda path: write(path, b"the new one"),
+    "pieces": lambda path: write(path, (b"the", b" ", b"new one")),
+    "model": lambda path: write_model(path, ARRAYS, MANIFEST),
+    "checkpoint": lambda path: write_checkpoint(path, ARRAYS, MANIFEST),
+}
+
+
+@pytest.mark.parametrize("old", [None, b"the old one"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("how", ["full", "killed"])
+def test_a_fault_at_any_step_leaves_the_old_file_or_the_new(how, way, old, here):
+    with faults() as steps:
+        way(Path("new"))
+    new = Path("new").read_bytes()
+    Path("new").unlink()
+    assert steps.names[0] == "open" and steps.names[-4:] == ["flush", "fsync", "rename", "fsync"]
+    for at in range(1, len(steps.names) + 1):
+        before = {} if old is None else {"a": old}
+        for name, kept in before.items():
+            Path(name).write_bytes(kept)
+        with faults(at, how):
+            if how == "full":
+                assert message(MinnetError, way, Path("a")) == "a: cannot be written: No space left on device"
+            else:
+                with pytest.raises(Killed):
+                    way(Path("a"))
+        after = content(here)
+        temporary = after.pop(f".a.{os.getpid()}.tmp", None)
+        assert after == (before if at < len(steps.names) else {"a": new})  # only the folder's fsync comes later
+        assert (temporary is None) == (how == "full" or at in (1, len(steps.names)))
+        for path in here.iterdir():
+            path.unlink()
+
+
+def test_a_file_may_come_in_pieces_that_are_made_one_by_one(here):
+    write(Path("a.txt"), (str(n).encode() for n in range(5)))
+    assert content(here) == {"a.txt": b"01234"}
+
+
+def test_pieces_that_cannot_be_made_leave_what_was_there(here):
+    write(Path("a.txt"), b"the old one")
+
+    def pieces():
+        yield b"half"
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        write(Path("a.txt"), pieces())
+    assert content(here) == {"a.txt": b"the old one"}
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_write_that_is_interrupted_leaves_what_was_there(step, here, broken):
     write(Path("a.txt"), b"the old one")
@@ -305,7 +431,9 @@ def test_a_model_is_plain_arrays_and_a_manifest_in_json():
     with np.load("model.npz", allow_pickle=False) as file:
         loaded = {name: file[name] for name in file.files}
     manifest = json.loads(loaded.pop("manifest").tobytes())
-    assert manifest == {"format": "minnet model", "version": 1, **MANIFEST}
+    declared = {name: {"dtype": array.dtype.str, "shape": [*array.shape]} for name, array in ARRAYS.items()}
+    assert len(bytes.fromhex(manifest.pop("sha256"))) == 32
+    assert manifest == {"format": "minnet model", "version": 2, "arrays": declared, **MANIFEST}
     assert loaded.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(loaded[name], array, strict=True)
@@ -347,7 +475,7 @@ def test_what_is_read_is_what_was_written_from_the_file_or_its_folder(path):
     Path("run").mkdir()
     write_model(Path("run/model.npz"), ARRAYS, MANIFEST)
     arrays, manifest = read_model(Path(path))
-    assert manifest == {"format": "minnet model", "version": MODEL_VERSION, **MANIFEST}
+    assert manifest == MANIFEST
     assert arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array, strict=True)
@@ -389,25 +517,18 @@ def damaged() -> bytes:
     return bytes(content)
 
 
-NO_MODELS = {
-    "empty": lambda: b"",
-    "text": lambda: b"weights = 5",
-    "noise": lambda: np.random.default_rng(0).bytes(1000),
-    "a zip of nothing": lambda: b"PK\x05\x06" + bytes(18),
-    "truncated": lambda: a_model()[:-100],
-    "cut to its start": lambda: a_model()[:40],
-    "damaged": damaged,
-    "a pickle": lambda: pickle.dumps({"theta": [1.0]}),
-    "an array of objects": lambda: npz(manifest=np.array([{"format": "minnet model"}], dtype=object)),
-    "an array alone": lambda: npy(np.ones(3)),
-    "another .npz": lambda: npz(theta=np.ones(3)),
-    "a manifest that is no JSON": lambda: npz(manifest=np.arange(5)),
-    "a manifest of another kind": lambda: npz(manifest=bytes_of(["minnet model"])),
-    "no format": lambda: npz(manifest=bytes_of({"version": 1})),
-    "no version": lambda: npz(manifest=bytes_of({"format": "minnet model"})),
-    "a version that is no number": lambda: npz(manifest=bytes_of({"format": "minnet model", "version": "new"})),
-    "another format": lambda: npz(manifest=bytes_of({"format": "minnet\ncheckpoint", "version": 1})),
-}
+def forged(manifest: bytes) -> bytes:
+    """The start of a model file, with a manifest that has the right checksum."""
+    content = archive._npy_header("|u1", (len(manifest),)) + manifest
+    return archive._member_header("manifest", zlib.crc32(content), len(content)) + content
+
+
+def with_entries(**entries) -> bytes:
+    """A whole model file, but for these entries of its manifest."""
+    content = a_model()
+    manifest = json.loads(np.load(io.BytesIO(content), allow_pickle=False)["manifest"].tobytes()) | entries
+    start = content.index(b"PK\3\4", 4)
+    return forged(json.dumps(manifest, sort_keys=True).encode()) + content[start:]
 
 
 def npy(array) -> bytes:
@@ -416,17 +537,65 @@ def npy(array) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("content", NO_MODELS.values(), ids=NO_MODELS)
-def test_a_file_that_is_no_model_is_named_and_never_unpickled(content, monkeypatch):
+EMPTY, NONE, DAMAGED = "is empty; ", "is no file of minnet, or damaged; ", "is damaged or was changed ("
+NO_MODELS = {
+    "empty": (lambda: b"", EMPTY),
+    "text": (lambda: b"weights = 5", NONE),
+    "noise": (lambda: np.random.default_rng(0).bytes(1000), NONE),
+    "a zip of nothing": (lambda: b"PK\x05\x06" + bytes(18), NONE),
+    "truncated": (lambda: a_model()[:-100], DAMAGED),
+    "cut to its start": (lambda: a_model()[:40], NONE),
+    "with more at its end": (lambda: a_model() + b"\0", DAMAGED),
+    "damaged": (damaged, DAMAGED),
+    "a pickle": (lambda: pickle.dumps({"theta": [1.0]}), NONE),
+    "an array of objects": (lambda: npz(manifest=np.array([{"format": "minnet model"}], dtype=object)), DAMAGED),
+    "an array alone": (lambda: npy(np.ones(3)), NONE),
+    "another .npz": (lambda: npz(theta=np.ones(3)), NONE),
+    "one of version 1": (lambda: npz(**ARRAYS, manifest=bytes_of({"format": "minnet model", "version": 1})), NONE),
+    "a manifest that is no JSON": (lambda: forged(bytes(range(5))), DAMAGED),
+    "a manifest of another kind": (lambda: forged(b'["minnet model"]'), DAMAGED),
+    "a manifest alone": (lambda: forged(b'{"format": "minnet model", "version": 2}'), DAMAGED),
+    "no format": (lambda: forged(b'{"version": 2}'), DAMAGED),
+    "no version": (lambda: forged(b'{"format": "minnet model"}'), DAMAGED),
+    "a version that is no number": (lambda: with_entries(version="new"), DAMAGED),
+    "another format": (lambda: with_entries(format="minnet\ncheckpoint"), DAMAGED),
+    "a manifest that was changed": (lambda: with_entries(classes=["b", "é"]), DAMAGED),
+    "an array of another shape": (
+        lambda: with_entries(arrays={n: {"dtype": a.dtype.str, "shape": [1, *a.shape]} for n, a in ARRAYS.items()}),
+        DAMAGED,
+    ),
+    "an array of 10^18 numbers": (lambda: with_entries(arrays={"x": {"dtype": "<f8", "shape": [10**18]}}), DAMAGED),
+    "a checkpoint": (
+        lambda: b"".join(archive.encode("minnet checkpoint", ARRAYS, MANIFEST)),
+        "is a minnet checkpoint, not a minnet model; name a run's model.npz",
+    ),
+    "an older version": (lambda: with_entries(version=1), "was written by an older minnet (version 1), "),
+    "a newer version": (
+        lambda: with_entries(version=VERSION + 1, arrays="of another kind"),
+        f"was written by a newer minnet (version {VERSION + 1}); update minnet",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), NO_MODELS.values(), ids=NO_MODELS)
+def test_a_file_that_is_no_model_is_named_and_never_unpickled(content, said, monkeypatch):
     Path("a.npz").write_bytes(content())
     monkeypatch.setattr(pickle, "load", None)
-    assert message(ModelFileError, read_model, Path("a.npz")).startswith("a.npz: is no model of minnet (")
+    assert message(ModelFileError, read_model, Path("a.npz")).startswith(f"a.npz: {said}")
 
 
-def test_a_model_of_a_newer_minnet_says_what_to_do():
-    write_model(Path("a.npz"), ARRAYS, {**MANIFEST, "version": MODEL_VERSION + 1})
-    said = message(ModelFileError, read_model, Path("a.npz"))
-    assert said == f"a.npz: was written by a newer minnet (version {MODEL_VERSION + 1}); update minnet"
+def test_a_model_is_no_checkpoint():
+    write_model(Path("a.npz"), ARRAYS, MANIFEST)
+    said = message(ModelFileError, read_checkpoint, Path("a.npz"))
+    assert said == "a.npz: is a minnet model, not a minnet checkpoint; name a run's checkpoint.npz"
+
+
+def test_a_checkpoint_that_is_read_is_what_was_written():
+    write_checkpoint(Path("a.npz"), ARRAYS, MANIFEST)
+    arrays, manifest = read_checkpoint(Path("a.npz"))
+    assert (arrays.keys(), manifest) == (ARRAYS.keys(), MANIFEST)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array, strict=True)
 
 
 def test_a_model_file_that_may_not_be_read_is_named(monkeypatch):
@@ -434,12 +603,24 @@ def test_a_model_file_that_may_not_be_read_is_named(monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     Path("a.npz").write_bytes(a_model())
-    monkeypatch.setattr(np, "load", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert message(ModelFileError, read_model, Path("a.npz")) == "a.npz: cannot be read: Permission denied"
 
 
-@pytest.mark.parametrize("length", range(0, 1200, 37))
-def test_a_model_file_cut_anywhere_is_no_model(length):
+def test_a_model_file_cut_anywhere_is_no_model():
     content = a_model()
-    Path("a.npz").write_bytes(content[: min(length, len(content) - 1)])
-    assert message(ModelFileError, read_model, Path("a.npz")).startswith("a.npz: is no model of minnet (")
+    for length in range(len(content)):
+        Path("a.npz").write_bytes(content[:length])
+        said = message(ModelFileError, read_model, Path("a.npz"))
+        assert said.startswith(tuple(f"a.npz: {start}" for start in (EMPTY, NONE, DAMAGED)))
+
+
+def test_a_model_file_with_any_bit_turned_is_no_model():
+    content = np.frombuffer(a_model(), np.uint8).copy()
+    with Path("a.npz").open("wb", buffering=0) as file:
+        for bit in range(8 * content.size):
+            content[bit // 8] ^= 1 << bit % 8
+            file.seek(0)
+            file.write(content)
+            message(ModelFileError, read_model, Path("a.npz"))
+            content[bit // 8] ^= 1 << bit % 8

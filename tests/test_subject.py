@@ -168,7 +168,7 @@ def test_without_a_validation_part_a_row_is_of_one_of_the_two_others():
 
 def test_a_sparse_row_stays_sparse_and_is_scaled(monkeypatch):
     dense = data.load(iris().data)
-    monkeypatch.setattr(data, "load", lambda config: replace(dense, X=sparse.csr_matrix(dense.X)))
+    monkeypatch.setattr(data, "load", lambda config, progress: replace(dense, X=sparse.csr_matrix(dense.X)))
     X = of_data(iris("model.dtype=float64"), 5).X
     assert sparse.issparse(X)
     fitted = StandardScaler(with_mean=False).fit(dense.X[iris_parts()["training"]])
@@ -187,7 +187,7 @@ def test_a_model_gives_its_weights_and_its_scaling(file):
     folder, run = saved(iris("data.scale=minmax"))
     studied = of_data(iris("data.scale=standard"), 7, folder / file)
     np.testing.assert_array_equal(studied.net.theta, run.net.theta)
-    np.testing.assert_allclose(studied.X, (load_iris().data[[7]] - run.scaler.center) / run.scaler.scale, rtol=1e-6)
+    np.testing.assert_allclose(studied.X, (load_iris().data[[7]] - run.features.center) / run.features.scale, rtol=1e-6)
     assert studied.about.startswith(f"from {folder / file}; iris, row 7 of ")
 
 

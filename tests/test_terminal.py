@@ -244,6 +244,65 @@ def test_many_classes_without_a_mistake_list_none():
     assert section(result, "confusion") == ["confusion: the most frequent of 0 mistakes (result.json has the matrix)"]
 
 
+# Evaluation
+
+
+def evaluated(matrix, names, loss=0.25) -> str:
+    """What is said of a model whose rows of data.csv came out as this confusion matrix."""
+    counts = np.array(matrix)
+    y, predicted = (np.repeat(places.ravel(), counts.ravel()) for places in np.indices(counts.shape))
+    by_class = experiment.figures_by_class(y, predicted, len(counts))
+    measured = Measured(loss, float((y == predicted).mean()), predicted)
+    return terminal.evaluation("data.csv", measured, by_class, list(names))
+
+
+def test_an_evaluation_tells_of_the_rows_their_loss_and_each_class():
+    text = evaluated([[40, 3], [0, 57]], ("yes", "no"), loss=0.12345)
+    head, by_class, confusion = text.split("\n\n")
+    assert head == "data.csv: 100 rows, loss 0.1235, accuracy 0.9700"
+    assert by_class.split("\n")[0] == "by class"
+    assert [cells(line) for line in by_class.split("\n")[1:]] == [
+        ["class", "precision", "recall", "f1", "rows"],
+        ["yes", "1.0000", "0.9302", "0.9639", "43"],
+        ["no", "0.9500", "1.0000", "0.9744", "57"],
+        ["macro", "mean", "0.9750", "0.9651", "0.9691", "100"],
+    ]
+    assert confusion.split("\n") == section(two_classes(), "confusion")
+
+
+def test_an_evaluation_shows_what_the_closing_of_a_run_does():
+    result = two_classes()
+    shown = evaluated(result["confusion"], result["classes"]).split("\n\n")[1:]
+    closing = terminal.closing(result).replace("test part", "by class")
+    assert closing.endswith("\n\n".join(shown))
+
+
+def test_large_counts_and_losses_are_shown_whole():
+    assert evaluated([[1_000_000, 0], [0, 234_567]], "ab", loss=1234.5).startswith(
+        "data.csv: 1,234,567 rows, loss 1234.5000, accuracy 1.0000\n"
+    )
+
+
+def test_a_class_that_the_file_does_not_have_has_zeros():
+    lines = evaluated([[5, 0, 0], [1, 4, 0], [0, 0, 0]], "abc").split("\n")
+    assert ["c", "0.0000", "0.0000", "0.0000", "0"] in [cells(line) for line in lines]
+
+
+@pytest.mark.parametrize("names", [(0, 1), (True, False), ("猫", "a,b"), ("x" * 200, "y" * 200)])
+def test_an_evaluation_takes_labels_of_any_kind(names):
+    lines = evaluated([[3, 1], [0, 4]], names).split("\n")
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith(str(names[0])[:20]) for line in lines) >= 2
+
+
+def test_an_evaluation_with_many_classes_names_no_file_that_is_not_there():
+    matrix = 100 * np.eye(40, dtype=int)
+    matrix[3, 4] = 7
+    text = evaluated(matrix, [f"class {j}" for j in range(40)])
+    assert "by class, the 20 classes of 40 with the lowest f1" in text
+    assert text.endswith("\n\nconfusion: the most frequent of 7 mistakes\n       7  class 3 taken for class 4")
+
+
 # Names
 
 

@@ -1,6 +1,7 @@
 """The training loop: what it learns, when it stops, what it keeps, what it refuses to go on with, what it takes."""
 
 import dataclasses
+import json
 import math
 import os
 import threading
@@ -574,3 +575,78 @@ def test_training_on_many_rows_copies_a_chunk_of_them_at_a_time(monkeypatch):
     with traced_memory() as risen:
         list(training.train(net, rows, rows, settings))
         assert risen() < rows.X1.nbytes / 4  # a chunk of rows, their order, and the class given to each
+
+
+# Going on
+
+
+@pytest.mark.parametrize("stops", [(1,), (2, 5), (4,), (3, 4, 9, 40)])
+@pytest.mark.parametrize(
+    ("optimizer", "model", "validated"),
+    [
+        ({"name": "adam", "schedule": "cosine"}, {"dropout": 0.3}, True),
+        ({"name": "nesterov", "warmup_epochs": 2.5}, {"hidden": [4]}, False),
+        ({"name": "adamw", "weight_decay": 0.1}, {"hidden": [8, 6], "activation": ["gelu", "tanh"]}, True),
+        ({"name": "sgd"}, {"hidden": []}, False),
+    ],
+)
+def test_a_run_that_goes_on_ends_with_the_bits_of_one_that_was_never_stopped(optimizer, model, validated, stops):
+    settings = config(optimizer, model, epochs=12, patience=4 * validated, class_weight="balanced", label_smoothing=0.1)
+    rows, validation = part(50), part(30, seed=5) if validated else None
+    whole = training.build(settings, D, K, np.ones(K))
+    expected = list(training.train(whole, rows, validation, settings))
+
+    net = training.build(settings, D, K, np.ones(K))
+    progress = training.start(net, settings)
+    for stop in stops:  # one that asks is once a step and once an epoch
+        list(training.train(net, rows, validation, settings, _SetAfter(stop), progress))
+        kept = training.snapshot(progress)
+        net = training.build(settings, D, K, np.ones(K))
+        progress = training.restore(net, settings, *kept)
+    list(training.train(net, rows, validation, settings, None, progress))
+    np.testing.assert_array_equal(net.theta, whole.theta)
+    assert without_seconds(progress.history) == without_seconds(expected)
+
+
+def without_seconds(epochs):
+    return [dataclasses.replace(epoch, seconds=0) for epoch in epochs]
+
+
+def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_been_asked_for_them_at_once():
+    whole = training.build(config(), D, K, None)
+    expected = list(training.train(whole, part(), None, config(epochs=9)))
+    net = training.build(config(), D, K, None)
+    progress = training.start(net, config(epochs=4))
+    list(training.train(net, part(), None, config(epochs=4), None, progress))
+    list(training.train(net, part(), None, config(epochs=9), None, progress))
+    np.testing.assert_array_equal(net.theta, whole.theta)
+    assert without_seconds(progress.history) == without_seconds(expected)
+
+
+def test_a_run_whose_patience_is_over_does_not_go_on():
+    settings, validation = config(epochs=1000, patience=2), part(30, seed=5)
+    net = training.build(settings, D, K, None)
+    progress = training.start(net, settings)
+    epochs = list(training.train(net, part(), validation, settings, None, progress))
+    theta = net.theta.copy()
+    assert len(epochs) < 1000
+    assert list(training.train(net, part(), validation, settings, None, progress)) == []
+    np.testing.assert_array_equal(net.theta, theta)
+
+
+def test_a_long_epoch_pauses_to_be_saved_and_counts_its_seconds_on(monkeypatch):
+    settings, clock = config(epochs=1, checkpoint_seconds=2.5), iter(range(1000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    net = training.build(settings, D, K, None)
+    progress = training.start(net, settings)
+    steps = [progress.step for epoch in training.train(net, part(), None, settings, None, progress) if epoch is None]
+    assert steps and all(0 < step < 4 for step in steps)
+
+
+def test_what_is_kept_of_a_run_is_plain_arrays_and_json():
+    net = training.build(config(), D, K, None)
+    progress = training.start(net, config())
+    list(training.train(net, part(), None, config(), None, progress))
+    arrays, entries = training.snapshot(progress)
+    assert {array.dtype.kind for array in arrays.values()} == {"f"}
+    assert json.loads(json.dumps(entries, allow_nan=False)) == entries

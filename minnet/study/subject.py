@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from minnet import config as configs
-from minnet import data, experiment, storage, training
+from minnet import data, experiment, prediction, training
 from minnet.config import Config
 from minnet.core.network import MLP
 from minnet.errors import ConfigError, ModelFileError
+from minnet.experiment import Experiment
+from minnet.features import Features
 
 X, Y = (1.0, 2.0), 2
 W0 = ((1.0, -1.0, 0.5), (0.5, 1.0, -1.0))
@@ -55,10 +57,10 @@ def of_data(config: Config, row: int, model: Path | None = None) -> Subject:
     dataset, net, N = run.dataset, run.net, len(run.dataset.y)
     if not 0 <= row < N:
         raise ConfigError(f"--row {row}: {dataset.name} has the rows 0..{N - 1}")
-    scaler, start = run.scaler, "as it starts"
+    fitted, start = run.features, "as it starts"
     if model is not None:
-        scaler, start = _use(model, net), f"from {model}"
-    one = data.prepare(dataset, np.array([row]), scaler, net)
+        fitted, start = _use(model, run), f"from {model}"
+    one = data.prepare(dataset, np.array([row]), fitted, net)
     X = one.X1 if hasattr(one.X1, "tocsr") else one.X1[:, :-1]
     names = ("training", "validation", "test")
     part = next(name for name, rows in zip(names, data.split(dataset, config.data), strict=True) if row in rows)
@@ -68,11 +70,17 @@ def of_data(config: Config, row: int, model: Path | None = None) -> Subject:
     return Subject(config, net, X, y, about, steps)
 
 
-def _use(model: Path, net: MLP) -> data.Scaler:
-    """Put the weights of a model file into the net; returns its scaler. Raises ModelFileError where they do not fit."""
-    arrays, manifest = storage.read_model(model)
-    for name in ("layer_sizes", "activation"):
-        if manifest[name] != getattr(net, name):
-            raise ModelFileError(f"{model}: has {name} {manifest[name]}, the config {getattr(net, name)}")
-    net.theta[:] = arrays["theta"]
-    return data.Scaler(arrays["center"], arrays["scale"])
+def _use(path: Path, run: Experiment) -> Features:
+    """Put the weights of a model file into the run's net; returns its features. Raises ModelFileError where they do not
+    fit."""
+    model, net = prediction.load(path), run.net
+    for name, has, wants in (
+        ("layer_sizes", model.net.layer_sizes, net.layer_sizes),
+        ("activation", model.net.activation, net.activation),
+        ("classes", model.classes_.tolist(), run.dataset.classes.tolist()),
+        ("columns", model.feature_names_in_.tolist(), [*run.features.names, *run.features.categories]),
+    ):
+        if has != wants:
+            raise ModelFileError(f"{path}: has {name} {has}, the config {wants}")
+    net.theta[:] = model.net.theta
+    return model.features
