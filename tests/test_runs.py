@@ -532,7 +532,8 @@ def test_while_a_run_lives_no_other_is_let_into_its_folder_and_once_it_is_killed
     arguments = ["own.toml", "--out", "run", "train.epochs=1000000", "train.checkpoint_seconds=0", "--quiet"]
     with subprocess.Popen([sys.executable, "-m", "minnet", "train", *arguments]) as running:
         try:
-            wait_for(lambda: len(Path("run/metrics.csv").read_text().splitlines()) > 3, running)
+            # four rows below the header: an epoch's row stands there before its checkpoint does
+            wait_for(lambda: len(Path("run/metrics.csv").read_text().splitlines()) > 4, running)
             running.send_signal(signal.SIGSTOP)  # a run that hangs holds its folder, too
             os.waitpid(running.pid, os.WUNTRACED)
             before = files("run")
