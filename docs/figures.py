@@ -194,7 +194,7 @@ def draw_step_size(data: Data) -> Figure:
 LINES = {
     "a": ("network", "out=ws.a[l])"),
     "h": ("network", "f.function("),
-    "z": ("network", "out=ws.z)"),
+    "z": ("network", "out=ws.a[-1])"),
     "p": ("softmax", "np.divide(p, total"),
     "L": ("softmax", "np.vdot(dlogp"),
     "dp": ("softmax", "np.divide(dlogp, p"),

@@ -16,10 +16,12 @@ CHUNK_BATCHES = 1024  # and so many batches, each of which is a few Python objec
 
 @dataclass
 class Part:
-    """The rows of one part as the net takes them: X1 (n, D + 1), scaled, with its ones, or sparse (n, D); y (n,)."""
+    """The rows of one part as the net takes them: X1 (n, D + 1), scaled, with its ones, or sparse (n, D); y (n,); and
+    the weights w (n,) of the rows, None where they are all alike."""
 
     X1: Any
     y: NDArray
+    w: NDArray | None = None
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Batches:
         columns = 0 if self.sparse else part.X1.shape[1]
         X = part.X1
         row_bytes = (X.data.nbytes + X.indices.nbytes) / self.N if self.sparse else X.shape[1] * net.dtype.itemsize
-        row_bytes += 2 * net.layer_sizes[-1] * net.dtype.itemsize  # dlogp and z
+        row_bytes += 2 * net.K * net.dtype.itemsize  # dlogp and z
         in_chunk = int(CHUNK_BYTES / (n * row_bytes))
         self.C = min(self.steps, CHUNK_BATCHES, max(1, in_chunk)) * n
         self.X1 = None if self.sparse else np.empty((self.C, columns), net.dtype)
@@ -93,7 +95,7 @@ class Batches:
         C = len(rows)
         whole = C - C % self.n
         np.take(self.part.y, rows, out=self.y[:C], mode="clip")
-        Y, w = self.net.targets(self.y[:C])
+        Y, w = self.net.targets(self.y[:C], None if self.part.w is None else self.part.w[rows])
         batches = self.full.fill(Y[:whole], w[:whole])
         if self.last and whole < C:
             batches += self.last.fill(Y[whole:], w[whole:])
@@ -114,7 +116,7 @@ class _Group:
     def __init__(self, batches: Batches, start: int, S: int, n: int) -> None:
         net, self.n = batches.net, n
         self.r = np.empty((S, n, 1), net.dtype)
-        self.dlogp, self.z = (np.empty((S, net.layer_sizes[-1], n), net.dtype) for _ in range(2))
+        self.dlogp, self.z = (np.empty((S, net.K, n), net.dtype) for _ in range(2))
         ws = Workspace(net, n)
         self.batches = []
         for s in range(S):

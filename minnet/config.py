@@ -125,8 +125,9 @@ class TrainConfig:
     batch_size: int = key(32, "rows a step; more than there are means all", at_least=1, at_most=10**9)
     seed: int = key(0, "initial weights, order of rows, dropout", at_least=0, below=2**32)
     patience: int = key(
-        20, "epochs without a lower validation loss before the run ends; 0 runs them all", at_least=0, at_most=10**9
+        20, "epochs without a better validation figure before the run ends; 0 runs them all", at_least=0, at_most=10**9
     )
+    watch: str = key("loss", "the validation figure that decides which weights are best", ("loss", "accuracy"))
     label_smoothing: float = key(
         0.0, "s: train towards (1 - s) for the label + s/K for each class", at_least=0, below=1
     )

@@ -111,7 +111,14 @@ def figures_by_class(y: NDArray, predicted: NDArray, K: int) -> dict[str, Any]:
 
 def model_file(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays and the manifest of model.npz: all that predicting needs."""
-    net, dataset, features = experiment.net, experiment.dataset, experiment.features
+    dataset = experiment.dataset
+    return describe(experiment.net, experiment.features, dataset.classes, dataset.table, dataset.name)
+
+
+def describe(
+    net: MLP, features: Features, classes: NDArray, table: dict[str, Any], source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same for any net: what it was trained on, `source`, and how that file was read, `table`."""
     arrays = {"theta": net.theta, "center": features.center, "scale": features.scale}
     if not np.isnan(features.fill).all():  # no file holds what is not finite
         arrays["fill"] = features.fill
@@ -119,11 +126,11 @@ def model_file(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
         "layer_sizes": net.layer_sizes,
         "activation": net.activation,
         "dtype": net.dtype.name,
-        "classes": dataset.classes.tolist(),
+        "classes": classes.tolist(),
         "feature_names": features.names,
         "categories": features.categories,
-        "table": dataset.table,
-        "source": dataset.name,
+        "table": table,
+        "source": source,
     }
     return arrays, manifest
 

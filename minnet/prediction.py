@@ -168,7 +168,7 @@ def _model(arrays: dict[str, NDArray], entries: dict[str, Any]) -> Model:
     net = _Unset(sizes, entries["activation"], dtype=entries["dtype"])
     fitted = Features(names, fill, arrays["center"], arrays["scale"], categories)
     D, classes = len(fitted.inputs), _labels(entries["classes"])
-    fits = [sizes[0] == D, sizes[-1] == len(classes), theta.dtype == net.dtype, fill.shape == (len(names),)]
+    fits = [sizes[0] == D, len(classes) == net.K, theta.dtype == net.dtype, fill.shape == (len(names),)]
     fits += [fitted.center.shape == fitted.scale.shape == (D,), bool((fitted.scale > 0).all())]
     fits += [array.dtype == np.float64 for array in (fill, fitted.center, fitted.scale)]
     if not all(fits):

@@ -61,7 +61,7 @@ def _summary(result: dict[str, Any]) -> str:
     text = f"{epochs} epoch{'s' if epochs != 1 else ''} in {seconds:.2f} s"
     if result["validation_loss"] is None:
         return f"{text}; no validation part, so the weights are the last ones"
-    return f"{text}; best validation loss, and the weights kept, at epoch {result['best_epoch']}"
+    return f"{text}; kept the weights of epoch {result['best_epoch']}, best in validation"
 
 
 def _losses(result: dict[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """The one training loop, and the measuring of a net on a part of the data."""
 
+import contextlib
+import functools
 import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -86,7 +87,7 @@ class Progress:
     weight: float = 0.0
     correct: int = 0
     first_loss: float = math.nan
-    best_loss: float = math.inf
+    best_figure: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
@@ -106,21 +107,29 @@ def train(
     config: Config,
     interrupted: threading.Event | None = None,
     progress: Progress | None = None,
+    *,
+    schedule: Schedule | None = None,
+    shuffle: bool = True,
+    alpha: float = 0.0,
+    constants: Settings | None = None,
 ) -> Iterator[Epoch | None]:
     """Train the net in place, yielding an Epoch after each, and None where an epoch is so long that the run should be
     saved within it. `progress` is where to start from, and is kept up to date at each yield and at the end.
+    `schedule` and `constants` take the place of the config's, and without `shuffle` rows keep their order. `alpha` adds
+    alpha/2 * sum(W^2) to the *sum* of a batch's losses, as scikit-learn has it, and the penalty to the training loss.
 
-    With a validation part, the run ends `patience` epochs after its lowest validation loss, and the weights of
+    With a validation part, the run ends `patience` epochs after its best loss or accuracy there, and the weights of
     that epoch come back. Once `interrupted` is set, the run ends after the step at hand in the same way; an
     epoch cut short is not yielded, and counts only if no epoch was finished.
 
     Raises TrainingError when loss or weights stop being finite, or the loss explodes.
     """
-    settings, constants = config.train, optimizer_constants(config.optimizer)
+    settings, constants = config.train, constants or optimizer_constants(config.optimizer)
     run, interrupted = progress or start(net, config), interrupted or threading.Event()
     theta_blocks = blocks(net.theta, net.dtheta, run.optimizer)
     batches = Batches(training, net, settings.batch_size)
-    schedule = learning_rates(config, batches.steps)
+    schedule = schedule or learning_rates(config, batches.steps)
+    l2 = net.l2
     saved = time.perf_counter()
     begun = saved - run.seconds
     if run.swapped:
@@ -129,7 +138,7 @@ def train(
     while run.epoch <= settings.epochs and not _patience_is_over(run, validation, settings):
         limit = _limit(run, net)
         rate = 0.0
-        for batch in batches.epoch(_order(run, len(training.y)), run.step, run.correct):
+        for batch in batches.epoch(_order(run, len(training.y), shuffle), run.step, run.correct):
             rate = schedule.rate(run.t)
             run.t += 1
             run.step += 1
@@ -137,6 +146,9 @@ def train(
                 net.draw_masks(batch.ws, run.rng)
             z = net.forward(batch.X1, batch.ws)
             loss = float(net.loss(batch.dlogp, batch.r, batch.ws))
+            if alpha:
+                net.l2 = l2 + alpha / batch.w
+                loss += float(net.penalty())
             net.backward(batch.dlogp, batch.ws)
 
             if not loss <= limit:
@@ -166,7 +178,7 @@ def train(
         measured = evaluate(net, validation) if validation is not None else None
         if measured and not math.isfinite(measured.loss):
             raise _diverged(f"the validation loss is {measured.loss}", run, config)
-        yield _end_epoch(run, measured, rate, len(training.y), time.perf_counter() - begun)
+        yield _end_epoch(run, measured, settings.watch, rate, len(training.y), time.perf_counter() - begun)
         if interrupted.is_set():
             break
     if run.best_epoch:
@@ -182,7 +194,7 @@ def swap_best(run: Progress) -> None:
         best[:] = last
 
 
-NUMBERS = ("epoch", "step", "t", "losses", "weight", "correct", "first_loss", "best_loss", "best_epoch", "seconds")
+NUMBERS = ("epoch", "step", "t", "losses", "weight", "correct", "first_loss", "best_figure", "best_epoch", "seconds")
 
 
 def snapshot(run: Progress) -> tuple[dict[str, NDArray], dict[str, Any]]:
@@ -218,8 +230,10 @@ def _json_number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _order(run: Progress, N: int) -> NDArray:
+def _order(run: Progress, N: int, shuffle: bool) -> NDArray:
     """The order of rows in the epoch at hand; a run that goes on keeps the random state that it stopped with."""
+    if not shuffle:
+        return np.arange(N)
     now = run.rng.bit_generator.state
     if run.step:
         run.rng.bit_generator.state = run.order
@@ -233,17 +247,18 @@ def _order(run: Progress, N: int) -> NDArray:
 
 def _limit(run: Progress, net: MLP) -> float:
     """The loss from which a run is lost: none before the first step."""
-    return EXPLODED * max(run.first_loss, math.log(net.layer_sizes[-1])) if run.t else sys.float_info.max
+    return EXPLODED * max(run.first_loss, math.log(net.K)) if run.t else sys.float_info.max
 
 
 def _patience_is_over(run: Progress, validation: Part | None, settings: TrainConfig) -> bool:
     return bool(validation and settings.patience and run.epoch - 1 - run.best_epoch >= settings.patience)
 
 
-def _end_epoch(run: Progress, measured: Measured | None, rate: float, N: int, seconds: float) -> Epoch:
+def _end_epoch(run: Progress, measured: Measured | None, watch: str, rate: float, N: int, seconds: float) -> Epoch:
     """Note the epoch, and its weights if they are the best so far; the next one begins."""
-    if measured is None or measured.loss < run.best_loss:
-        run.best_epoch, run.best_loss = run.epoch, measured.loss if measured else math.inf
+    figure = math.inf if measured is None else measured.loss if watch == "loss" else -measured.accuracy
+    if measured is None or figure < run.best_figure:
+        run.best_epoch, run.best_figure = run.epoch, figure
         run.best_theta[:] = run.net.theta
     epoch = Epoch(
         run.epoch,
@@ -278,28 +293,73 @@ def take_step(
         OPTIMIZERS[optimizer.name](*block, t, learning_rate, constants)  # (29)
 
 
-def blas_threads(net: MLP, batch_size: int) -> AbstractContextManager:
+class _AtWork:
+    """How many nets are in training in this process, and the limit of BLAS's threads that the first of them set."""
+
+    lock = threading.Lock()
+    nets = 0
+    limit: Any = None
+
+
+@contextlib.contextmanager
+def blas_threads(net: MLP, batch_size: int, at_most_now: bool = False) -> Iterator[None]:
     """While inside, BLAS uses one thread, or two if batches are large.
 
     How many threads share a product changes its last bits. So their number has to follow from the config, not from
-    the machine or its settings; only where there is just one core, large batches too have one thread.
+    the machine or its settings; only where there is just one core, large batches too have one thread. With
+    `at_most_now` it is never more than BLAS uses at the moment, where that was set for a worker among others; and
+    while several nets are in training in this process, it is one.
     """
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    large = batch_size * net.theta.size >= LARGE
-    return threadpool_limits(min(2, cores) if large else 1, user_api="blas")
+    threads = min(2, cores) if batch_size * net.theta.size >= LARGE else 1
+    blas = _blas()
+    with _AtWork.lock:
+        if at_most_now:
+            threads = min([threads, *(library["num_threads"] for library in blas.info())])
+        _AtWork.nets += 1
+        _take_control(blas)
+        limit = blas.limit(limits=threads if _AtWork.nets == 1 else 1)
+        _AtWork.limit = _AtWork.limit or limit
+    try:
+        yield
+    finally:
+        with _AtWork.lock:
+            _AtWork.nets -= 1
+            if not _AtWork.nets:
+                _take_control(blas)
+                _AtWork.limit.restore_original_limits()
+                _take_control(blas)
+                _AtWork.limit = None
+
+
+def _take_control(blas: Any) -> None:
+    """From threadpoolctl 3.8 on, only one thread can change the limit until it lets go of it; any may here, under
+    the lock."""
+    for library in blas.lib_controllers:
+        getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries of this process."""
+    from threadpoolctl import ThreadpoolController  # comes with scikit-learn
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def evaluate(net: MLP, part: Part) -> Measured:
-    """Plain mean cross-entropy and accuracy of the net on a part, without dropout, smoothing or weights."""
+    """Mean cross-entropy and accuracy of the net on a part, without dropout, smoothing or weights of classes; the mean
+    is over the weights of the rows where they have any."""
     predicted, loss = np.empty(len(part.y), np.intp), 0.0
+    w = part.w
     for start in range(0, len(part.y), ROWS):
         rows = slice(start, start + ROWS)
         z = net.logits(part.X1[rows], has_ones=True)
         z.argmax(axis=1, out=predicted[rows])
-        loss += float(cross_entropy(z, part.y[rows]).sum(dtype=np.float64))
-    return Measured(loss / len(part.y), float((predicted == part.y).mean()), predicted)
+        losses = cross_entropy(z, part.y[rows])
+        loss += float(losses.sum(dtype=np.float64) if w is None else w[rows] @ losses)
+    total = len(part.y) if w is None else w.sum()
+    return Measured(loss / total, float(np.average(predicted == part.y, weights=w)), predicted)
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:

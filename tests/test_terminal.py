@@ -118,7 +118,7 @@ def test_the_closing_shows_loss_and_accuracy_of_each_part():
 
 def test_the_closing_says_how_long_the_run_was_and_which_weights_were_kept():
     assert section(two_classes(), "12 epochs") == [
-        "12 epochs in 3.46 s; best validation loss, and the weights kept, at epoch 7"
+        "12 epochs in 3.46 s; kept the weights of epoch 7, best in validation"
     ]
     assert terminal.closing(two_classes(epochs=1)).startswith("1 epoch in ")
 

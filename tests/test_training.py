@@ -561,8 +561,8 @@ def test_training_a_large_net_takes_five_times_its_parameters(name, dtype):
         assert len(list(training.train(net, rows, rows, settings))) == 2
         taken = risen()
     assert net.theta.size > 1_990_000
-    # theta, dtheta, two moments and the best theta; a byte more to see whether each weight is finite
-    assert taken < 5.05 * net.theta.nbytes + net.theta.size
+    # theta, dtheta, two moments and the best theta; a byte more to see whether each weight is finite; views of blocks
+    assert taken < 5.06 * net.theta.nbytes + net.theta.size
 
 
 @pytest.mark.usefixtures("one_thread")

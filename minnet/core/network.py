@@ -25,7 +25,8 @@ BLOCK = 2**14  # numbers of W at a time when the penalty is added, so that they 
 class Workspace:
     """The arrays of one pass over N rows, made once and reused; all that was computed can be read here.
 
-    h1[l] (N, n_in + 1) enters layer l, and h1[0] is X1; a[l] (N, n_out) leaves it, and the last is z.
+    h1[l] (N, n_in + 1) enters layer l, and h1[0] is X1; a[l] (N, n_out) leaves it, and the last is z, or z's second
+    column where there is one output unit.
     h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
     result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, log_total, p: see softmax.
     dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l]; mean_dp (N, 1) is <dp, p>. `uniform` and scratch[l] are
@@ -42,11 +43,12 @@ class Workspace:
         def columns(n: int) -> NDArray:
             return np.empty((n, N), net.dtype).T
 
-        hidden, K = net.layer_sizes[1:-1], net.layer_sizes[-1]
+        hidden, n_out, K = net.layer_sizes[1:-1], net.layer_sizes[-1], net.K
         dropout = backward and net.dropout > 0
         self.N = N
-        self.a = [*(array(N, n) for n in hidden), columns(K)]
-        self.z = self.a[-1]
+        self.z = columns(K)
+        self.z[:, 0] = 0  # the first of two classes, where there is one output unit
+        self.a = [*(array(N, n) for n in hidden), self.z[:, -n_out:]]
         self.h1: list[Any] = [None, *(np.ones((N, n + 1), net.dtype) for n in hidden)]
         self.kept: list[Any] = [None, *(h1[:, :-1] for h1 in self.h1[1:])]
         self.h: list[Any] = [None, *(array(N, n) for n in hidden)] if dropout else self.kept
@@ -56,7 +58,7 @@ class Workspace:
         if backward:
             self.dp, self.dz, self.mean_dp = columns(K), columns(K), array(N, 1)
             self.dh: list[Any] = [None, *(array(N, n) for n in hidden)]
-            self.da = [*(array(N, n) for n in hidden), self.dz]
+            self.da = [*(array(N, n) for n in hidden), self.dz[:, -n_out:]]
             scratch = array(N, max(hidden, default=0))
             self.scratch: list[Any] = [None, *(scratch[:, :n] for n in hidden)]
 
@@ -64,7 +66,9 @@ class Workspace:
 class MLP:
     """A classifier of layers h @ W + b with an activation after each but the last, which softmax follows.
 
-    layer_sizes       [D, hidden..., K]; [D, K] alone is softmax regression
+    layer_sizes       [D, hidden..., K]; [D, K] alone is softmax regression. With one output unit there are two
+                      classes with logits (0, a): softmax of these is (1 - p, p), p = sigmoid(a), and [D, 1] alone
+                      is logistic regression
     activation        a name in ACTIVATIONS for all hidden layers, or one name for each
     output_gradient   the road from loss to logits: "jacobian", "vjp" or "fused" (softmax.py)
     dropout           the chance that a hidden activation is dropped in training; the others grow by 1/(1 - dropout)
@@ -102,17 +106,25 @@ class MLP:
         self.activation = [activation] * hidden if isinstance(activation, str) else list(activation)
         self.output_gradient, self.dropout, self.l2 = output_gradient, dropout, l2
         self.label_smoothing = label_smoothing
-        K = self.layer_sizes[-1] if self.layer_sizes else 0
-        self.class_weight = None if class_weight is None else _weights(class_weight, K, "class_weight")
+        self.K = max(2, *self.layer_sizes[-1:], 0)
+        self.class_weight = None if class_weight is None else _weights(class_weight, self.K, "class_weight")
         self.dtype = np.dtype(dtype)
         self._validate(activation)
 
         self.f = [ACTIVATIONS[name] for name in self.activation]
-        self.theta, self.Wb = self._layers()
-        self.dtheta, self.dWb = self._layers()
-        self.weights, self.biases = [Wb[:-1] for Wb in self.Wb], [Wb[-1] for Wb in self.Wb]
-        self.scratch = np.empty(min(self.theta.size, BLOCK) if l2 else 0, self.dtype)  # for l2 W
+        P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.layer_sizes))
+        self.theta, self.dtheta = np.zeros(P, self.dtype), np.zeros(P, self.dtype)
+        self._view_layers()
         self.initialise(np.random.default_rng(seed))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: views, which would become arrays of their own there, are left out."""
+        views = {"Wb", "dWb", "weights", "biases", "blocks"}
+        return {name: value for name, value in self.__dict__.items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._view_layers()
 
     def _validate(self, activation: str | Sequence[str]) -> None:
         hidden = len(self.layer_sizes) - 2
@@ -133,12 +145,21 @@ class MLP:
         if self.dtype.kind not in "fc":
             raise ValueError(f"dtype must be floating or complex: got {self.dtype}")
 
-    def _layers(self) -> tuple[NDArray, list[NDArray]]:
-        """A flat vector (P,) of zeros, and its views [W; b] (n_in + 1, n_out), one for each layer."""
+    def _view_layers(self) -> None:
+        """The views [W; b] (n_in + 1, n_out) of each layer into theta and dtheta, and W and b of theta's."""
         shapes = [(n_in + 1, n_out) for n_in, n_out in pairwise(self.layer_sizes)]
-        ends = np.cumsum([rows * columns for rows, columns in shapes])
-        flat = np.zeros(ends[-1], self.dtype)
-        return flat, [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+        cuts = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
+        self.Wb, self.dWb = (
+            [part.reshape(shape) for part, shape in zip(np.split(flat, cuts), shapes, strict=True)]
+            for flat in (self.theta, self.dtheta)
+        )
+        self.weights, self.biases = [Wb[:-1] for Wb in self.Wb], [Wb[-1] for Wb in self.Wb]
+        room = np.empty(min(self.theta.size, BLOCK), self.dtype)
+        self.blocks = [  # W, dW and room for l2 W, flat
+            (W, dW, room[: len(W)])
+            for Wb, dWb in zip(self.Wb, self.dWb, strict=True)
+            for W, dW in zip(_cut(Wb[:-1]), _cut(dWb[:-1]), strict=True)
+        ]
 
     def initialise(self, rng: np.random.Generator) -> None:
         """Draw the weights so that activations keep their size from layer to layer; biases become 0.
@@ -161,7 +182,7 @@ class MLP:
             f.function(ws.a[l], ws.h[l + 1])  # (3) h = f(a)
             if ws.mask:
                 np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])  # (4) dropout: h * mask
-        _affine(ws.h1[-1], self.Wb[-1], out=ws.z)  # (5) z = h @ W + b
+        _affine(ws.h1[-1], self.Wb[-1], out=ws.a[-1])  # (5) z = h @ W + b
         return ws.z
 
     def loss(self, dlogp: NDArray, r: NDArray, ws: Workspace) -> Any:
@@ -171,11 +192,12 @@ class MLP:
 
     def penalty(self) -> Any:
         """l2/2 * sum(W^2), which `loss_and_gradient` adds to the mean cross-entropy."""
-        return self.l2 / 2 * sum((W * W).sum() for W in self.weights) if self.l2 else 0.0
+        return self.l2 / 2 * sum(np.dot(W, W) for W, _, _ in self.blocks) if self.l2 else 0.0
 
     def backward(self, dlogp: NDArray, ws: Workspace) -> NDArray:
         """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with dlogp."""
-        da = dz_by_road(ws.p, dlogp, self.output_gradient, ws.dp, ws.dz, ws.mean_dp)
+        dz_by_road(ws.p, dlogp, self.output_gradient, ws.dp, ws.dz, ws.mean_dp)
+        da = ws.da[-1]
         for l in reversed(range(len(self.Wb))):
             _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # (19) dW = h^T @ da, db = sum of da over rows
             if l > 0:
@@ -191,11 +213,8 @@ class MLP:
 
     def _add_penalty_gradient(self) -> None:
         """dW += l2 * W, a block at a time."""
-        for W, dWb in zip(self.weights, self.dWb, strict=True):
-            W, dW = W.reshape(-1), dWb[:-1].reshape(-1)
-            for start in range(0, W.size, BLOCK):
-                block = slice(start, start + BLOCK)
-                dW[block] += np.multiply(W[block], self.l2, out=self.scratch[: len(W[block])])  # (24) dW += l2 W
+        for W, dW, room in self.blocks:
+            dW += np.multiply(W, self.l2, out=room)  # (24) dW += l2 W
 
     def draw_masks(self, ws: Workspace, rng: np.random.Generator) -> None:
         """New dropout masks: 0 with chance `dropout`, else 1/(1 - dropout), so that the mean stays (inverted dropout,
@@ -213,7 +232,7 @@ class MLP:
         Raises ValueError for labels out of range, for distributions that are none, and for weights that are
         negative, not finite or all zero.
         """
-        y, K = np.asarray(y), self.layer_sizes[-1]
+        y, K = np.asarray(y), self.K
         Y = one_hot(y, (len(y), K), self.dtype)
         if y.ndim == 2 and not ((y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-3)):
             raise ValueError("the rows of a two-dimensional y must be distributions: not negative, summing to 1")
@@ -285,7 +304,7 @@ class MLP:
     def logits(self, X: Any, has_ones: bool = False) -> NDArray:
         """z (N, K) for X (N, D), or for X1 (N, D + 1) if `has_ones`; without dropout, a block of rows at a time."""
         X = _rows(X)
-        z = np.empty((X.shape[0], self.layer_sizes[-1]), self.dtype)
+        z = np.empty((X.shape[0], self.K), self.dtype)
         ws = Workspace(self, min(ROWS, len(z)), backward=False)
         for start in range(0, len(z), ROWS):
             block = X[start : start + ROWS]
@@ -325,6 +344,12 @@ def _weights(w: ArrayLike, n: int, name: str) -> NDArray:
         if not (w.shape == (n,) and (w >= 0).all() and 0 < w.sum() < np.inf):
             raise ValueError(f"{name} needs {n} numbers with a finite sum, none negative, not all zero")
     return w
+
+
+def _cut(W: NDArray) -> list[NDArray]:
+    """Flat views of at most BLOCK numbers that together are W."""
+    flat = W.reshape(-1)
+    return [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
 
 
 def _rows(X: Any) -> Any:

@@ -26,6 +26,7 @@ class Settings:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = False  # in Adam, epsilon joins sqrt(v) before v is corrected, as in scikit-learn
 
 
 def sgd(theta: NDArray, dtheta: NDArray, state: State, t: int, learning_rate: float, settings: Settings) -> None:
@@ -64,7 +65,8 @@ def adam(theta: NDArray, dtheta: NDArray, state: State, t: int, learning_rate: f
 
     Kingma and Ba 2015, algorithm 1. Here m and v are kept without their factors 1 - beta, as plain decaying
     sums; these factors and the corrections make one number each, M and V, and two passes over the array less:
-    rate * M m / (sqrt(V v) + epsilon) = rate * M/sqrt(V) * m / (sqrt(v) + epsilon/sqrt(V)).
+    rate * M m / (sqrt(V v) + epsilon) = rate * M/sqrt(V) * m / (sqrt(v) + epsilon/sqrt(V)). With epsilon_hat (the
+    end of their section 2) it is epsilon/sqrt(1 - beta2) instead.
     """
     m, v = state["m"], state["v"]
     beta1, beta2 = settings.beta1, settings.beta2
@@ -75,7 +77,7 @@ def adam(theta: NDArray, dtheta: NDArray, state: State, t: int, learning_rate: f
     v *= beta2
     v += dtheta
     np.sqrt(v, out=dtheta)
-    dtheta += settings.epsilon / math.sqrt(V)
+    dtheta += settings.epsilon / math.sqrt(1 - beta2 if settings.epsilon_hat else V)
     np.divide(m, dtheta, out=dtheta)
     dtheta *= learning_rate * M / math.sqrt(V)
     theta -= dtheta

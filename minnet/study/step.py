@@ -52,7 +52,7 @@ def locations() -> dict[int, tuple[str, int, str]]:
     """File, line number and source of each numbered step.
 
     >>> locations()[5]  # doctest: +ELLIPSIS
-    ('core/network.py', ..., '_affine(ws.h1[-1], self.Wb[-1], out=ws.z)  # (5) z = h @ W + b')
+    ('core/network.py', ..., '_affine(ws.h1[-1], self.Wb[-1], out=ws.a[-1])  # (5) z = h @ W + b')
     """
     found = {}
     for path in [*sorted((PACKAGE / "core").glob("*.py")), PACKAGE / "training.py"]:
@@ -114,7 +114,7 @@ def _forward(net: MLP, ws: Workspace) -> list[Line]:
 
 
 def _loss(net: MLP, ws: Workspace, Y: NDArray, r: NDArray, dlogp: NDArray, loss: Any) -> list[Line]:
-    K = net.layer_sizes[-1]
+    K = net.K
     note = f"before training, expect about log K = log {K} = {math.log(K):.4f}, the loss of p = 1/K"
     if net.l2:
         note = f"with the penalty l2/2 sum(W^2) = {float(net.penalty()):.4g}; " + note
@@ -128,7 +128,7 @@ def _loss(net: MLP, ws: Workspace, Y: NDArray, r: NDArray, dlogp: NDArray, loss:
 
 def _logits(net: MLP, ws: Workspace, Y: NDArray, r: NDArray, dlogp: NDArray) -> list[Line]:
     """The three roads to dz, each by the core's own function, and dz measured."""
-    K = net.layer_sizes[-1]
+    K = net.K
     roads = ROADS if K <= MOST_CLASSES else ROADS[1:]
     dp, mean_dp = np.empty_like(ws.p), np.empty_like(ws.total)
     dz = {road: dz_by_road(ws.p, dlogp, road) for road in roads}
