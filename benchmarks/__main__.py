@@ -88,6 +88,17 @@ def steps(turns: int) -> dict:
     return taking_turns([*peers, "scalar"], jobs, turns)
 
 
+def fits(turns: int) -> dict:
+    """MLPClassifier.fit, in both dtypes."""
+    peers = ["minnet", "scikit-learn"]
+    jobs = {
+        f"{net} {dtype}": ("fit", {"net": net, "dtype": dtype}, peers)
+        for net in ("iris", "digits", "784-256")
+        for dtype in ("float32", "float64")
+    }
+    return taking_turns(peers, jobs, turns)
+
+
 def growth(turns: int) -> dict:
     """How cost grows with rows and with width."""
     peers = installed(["minnet", "scikit-learn", "PyTorch"])
@@ -146,7 +157,7 @@ def launch(name, arguments: list[str]) -> dict:
     return answer
 
 
-CASES = {"steps": steps, "growth": growth, "roads": roads, "predict": prediction, "processes": processes}
+CASES = {"steps": steps, "fits": fits, "growth": growth, "roads": roads, "predict": prediction, "processes": processes}
 
 
 def machine() -> dict[str, str]:

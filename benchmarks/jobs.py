@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+import warnings
 
 import numpy as np
 
@@ -18,6 +19,30 @@ def train(peer: str, net: str, epochs: int | None = None) -> dict:
         "us": seconds / (epochs * case.steps) * 1e6,
         "loss": None if trained is None else nets.loss(case, trained),
     }
+
+
+def fit(peer: str, net: str, dtype: str) -> dict:
+    """Seconds for MLPClassifier.fit, minnet's or scikit-learn's own, and the loss of its last epoch."""
+    case = NETS[net]
+    X, y = nets.data(case)
+    X = X.astype(dtype)
+    if peer == "minnet":
+        from minnet import MLPClassifier
+    else:
+        from sklearn.neural_network import MLPClassifier
+    classifier = MLPClassifier(
+        case.sizes[1:-1],
+        batch_size=case.batch,
+        max_iter=case.epochs,
+        n_iter_no_change=case.epochs + 1,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not every net has converged then
+        start = time.perf_counter()
+        classifier.fit(X, y)
+        seconds = time.perf_counter() - start
+    return {"us": seconds / (case.epochs * case.steps) * 1e6, "loss": classifier.loss_}
 
 
 def rows(peer: str, n: int) -> dict:

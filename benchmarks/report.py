@@ -19,6 +19,7 @@ TARGETS = {
     ("784-256", "floor"): 1.7,
     ("784-1024", "floor"): 1.25,
 }
+FIT_TARGETS = {"iris float32": 6.5, "digits float32": 4.5, "784-256 float32": 1.5}
 PEERS = ("floor", "minnet", "scikit-learn", "PyTorch", "JAX, step", "JAX, epoch")
 INTRODUCTION = """\
 # How fast minnet is, beside its peers
@@ -88,6 +89,29 @@ def steps(answers: dict) -> str:
         f"two epochs, where minnet has {ours[-1]['loss']:.6g}."
     )
     return "\n".join(text)
+
+
+def fits(answers: dict) -> str:
+    """MLPClassifier beside scikit-learn's."""
+    rows = []
+    for name in dict.fromkeys(name for name, _ in answers):
+        net, dtype = name.rsplit(" ", 1)
+        target = FIT_TARGETS.get(name)
+        ratio = f"{_ratio(answers, name, 'scikit-learn'):.2f}" + (f" (≥ {target:g})" if target else "")
+        times = [_spread([answer["us"] for answer in answers[name, peer]]) for peer in ("minnet", "scikit-learn")]
+        losses = [f"{answers[name, peer][-1]['loss']:.4g}" for peer in ("minnet", "scikit-learn")]
+        rows.append([f"{NETS[net].name}, {dtype}", *times, ratio, *losses])
+    missed = [name for name, target in FIT_TARGETS.items() if _missed(answers, name, "scikit-learn", target)]
+    return "\n".join(
+        [
+            "## MLPClassifier.fit\n",
+            "`minnet.MLPClassifier` beside scikit-learn's, with the same parameters: microseconds a step of a whole",
+            f"`fit`, with all its checks, median of {_turns(answers)} (smallest-largest); how many times as fast",
+            "minnet is, in brackets what was to be reached; and the last loss, each from weights of its own.\n",
+            _table(["", "minnet", "scikit-learn", "ratio", "loss of minnet", "of scikit-learn"], rows),
+            f"\nNot reached: {'; '.join(missed) or 'nothing'}.",
+        ]
+    )
 
 
 def growth(answers: dict) -> str:
@@ -186,7 +210,7 @@ def _cold(runs: list[dict]) -> str:
     return f"{seconds} s, {_bytes(runs[-1]['bytes'])}, {accuracy:.3f} after {low if low == high else f'{low}-{high}'}"
 
 
-SECTIONS = {"steps": steps, "growth": growth, "roads": roads, "predict": predict, "processes": processes}
+SECTIONS = {"steps": steps, "fits": fits, "growth": growth, "roads": roads, "predict": predict, "processes": processes}
 
 
 def picture(results: dict, path: Path) -> None:

@@ -5,7 +5,7 @@ The math is in `minnet.core`, whose own docstring gives the reading order and th
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minnet.core.network import MLP
 from minnet.core.softmax import (
@@ -19,6 +19,7 @@ from minnet.core.softmax import (
 from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, TrainingError
 
 if TYPE_CHECKING:
+    from minnet.estimator import MLPClassifier
     from minnet.prediction import Model
 
 
@@ -32,11 +33,21 @@ def load(path: str | Path) -> "Model":
     return prediction.load(path)
 
 
+def __getattr__(name: str) -> Any:
+    """MLPClassifier, on first use: it imports scikit-learn."""
+    if name == "MLPClassifier":
+        from minnet.estimator import MLPClassifier
+
+        return MLPClassifier
+    raise AttributeError(f"module 'minnet' has no attribute {name!r}")
+
+
 __version__ = "0.1.0"
 __all__ = [
     "MLP",
     "ConfigError",
     "DataError",
+    "MLPClassifier",
     "MinnetError",
     "ModelFileError",
     "TrainingError",

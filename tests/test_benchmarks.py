@@ -124,6 +124,22 @@ def test_the_report_names_the_targets_that_were_not_reached(times, missed):
     assert f"\nNot reached: {missed}.\n" in report.steps(invented_steps(times))
 
 
+def test_fits_have_a_row_for_each_dtype_with_ratio_and_target():
+    answers = {(name, "minnet"): [{"us": 10, "loss": 0.5}] for name in [*report.FIT_TARGETS, "digits float64"]}
+    answers |= {(name, "scikit-learn"): [{"us": 46, "loss": 0.25}] for name, _ in list(answers)}
+    text = report.fits(answers)
+    assert "| 64-64-10, batch 32, float32 | 10.0 (10.0-10.0) | 46.0 (46.0-46.0) | 4.60 (≥ 4.5) | 0.5 | 0.25 |" in text
+    assert "| 64-64-10, batch 32, float64 | 10.0 (10.0-10.0) | 46.0 (46.0-46.0) | 4.60 | 0.5 | 0.25 |" in text
+    assert text.endswith("Not reached: iris float32.")
+
+
+@pytest.mark.parametrize("peer", ["minnet", "scikit-learn"])
+def test_a_fit_is_measured_with_its_loss(peer):
+    answer = jobs.fit(peer, "iris", "float32")
+    assert answer["us"] > 0
+    assert 0 < answer["loss"] < 0.6
+
+
 def test_growth_is_by_the_rows_that_were_trained():
     text = report.growth(invented_growth())
     assert "Median of 2 turns" in text
