@@ -1,6 +1,5 @@
 """A run in its folder: begun, saved on its way, gone on with, and finished."""
 
-import dataclasses
 import functools
 import hashlib
 import platform
@@ -19,7 +18,6 @@ from minnet.errors import ConfigError, DataError
 from minnet.experiment import Experiment
 from minnet.training import Epoch, Progress
 
-METRICS = [f.name for f in dataclasses.fields(Epoch) if f.name != "best_epoch"]
 FITTED = ("fill", "center", "scale")
 MAY_CHANGE = ("train.epochs", "train.checkpoint_seconds")  # between a run and its going on
 
@@ -58,10 +56,10 @@ def go_on(folder: Path, overrides: list[str], progress: Callable[[int], object] 
         raise ConfigError(f"{folder}: holds no run to go on with: there is no config.toml")
     config = configs.load(folder / "config.toml", overrides)
     if not path.exists():
-        _check_config(folder, config, configs.values(configs.load(folder / "config.toml")))
+        check_config(folder, config, configs.values(configs.load(folder / "config.toml")))
         return begin(folder, experiment.prepare(config, progress))
     arrays, entries = storage.read_checkpoint(path)
-    _check_config(folder, config, entries["config"])
+    check_config(folder, config, entries["config"])
     prepared = experiment.prepare(config, progress)
     data, then = fingerprints(prepared), entries["data"]
     changed = [name for name in {**then, **data} if data.get(name) != then.get(name)]
@@ -69,6 +67,7 @@ def go_on(folder: Path, overrides: list[str], progress: Callable[[int], object] 
         raise DataError(f"{config.data.source}: not the data that the run was begun with: other {', '.join(changed)}")
     restored = training.restore(prepared.net, config, arrays, entries)
     run = Run(folder, prepared, restored, data, time.monotonic(), _other_machine(entries["machine"]))
+    storage.clear_report(folder)
     storage.write(folder / "config.toml", configs.dumps(config).encode())
     _write_metrics(run)
     return run
@@ -77,7 +76,7 @@ def go_on(folder: Path, overrides: list[str], progress: Callable[[int], object] 
 def note(run: Run, epoch: Epoch | None) -> None:
     """Write the epoch down, and the checkpoint if it is time; None stands for the middle of a long epoch."""
     if epoch is not None:
-        storage.append(run.folder / "metrics.csv", _row(epoch))
+        storage.append(run.folder / "metrics.csv", _row(run, epoch))
     if time.monotonic() - run.saved >= run.experiment.config.train.checkpoint_seconds:
         save(run)
 
@@ -125,7 +124,7 @@ def _other_machine(then: dict[str, str]) -> list[str]:
     return [f"the last bits may differ from those of a run without a stop: {'; '.join(differing)}"] if differing else []
 
 
-def _check_config(folder: Path, config: Config, then: dict[str, Any]) -> None:
+def check_config(folder: Path, config: Config, then: dict[str, Any]) -> None:
     """Raises ConfigError for what differs from the config of the checkpoint, but for more epochs."""
     now = configs.values(config)
     differing = [name for name in now if name not in MAY_CHANGE and now[name] != then.get(name)]
@@ -153,11 +152,18 @@ def fingerprints(prepared: Experiment) -> dict[str, str]:
 
 def _write_metrics(run: Run) -> None:
     """metrics.csv as the run's history has it."""
-    rows = [",".join(METRICS), *map(_row, run.progress.history)]
+    rows = [",".join(_columns(run)), *(_row(run, epoch) for epoch in run.progress.history)]
     storage.write(run.folder / "metrics.csv", "".join(f"{row}\n" for row in rows).encode())
 
 
-def _row(epoch: Epoch) -> str:
+def _columns(run: Run) -> list[str]:
+    """The names in line 1 of metrics.csv."""
+    layers = tuple(0.0 for _ in run.experiment.net.weights)
+    return [name for name in training.figures(Epoch(0, 0, 0, 0, 0, 0, 0, 0, layers, layers)) if name != "best_epoch"]
+
+
+def _row(run: Run, epoch: Epoch) -> str:
     """One line of metrics.csv, with all digits; empty where there is no value."""
-    values = [getattr(epoch, name) for name in METRICS]
+    figures = training.figures(epoch)
+    values = [figures.get(name) for name in _columns(run)]
     return ",".join("" if value is None else repr(value) for value in values)

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from minnet import archive
 from minnet.errors import ConfigError, MinnetError
 
+REPORT, REPEAT_FILE = "report.html", "repeat.json"
+REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report.html of minnet
+PICTURES = [
+    f"pictures/{name}.svg"
+    for name in ("curves", "confusion", "reliability", "mistakes", "weights", "regions", "sizes", "scores")
+]
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
 
 
@@ -40,10 +46,41 @@ def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of a run, and only them."""
+    """Remove the files of a run, or of a repeated one with all its runs, and only them."""
+    clear_report(folder)
     with _named(folder, "cleared"):
+        if (folder / REPEAT_FILE).exists():
+            for run in (path for path in folder.glob("seed-*/") if path.name[5:].isdecimal()):
+                clear(run)
+                for leftover in _leftovers(run):
+                    leftover.unlink()
+                with contextlib.suppress(OSError):  # there is more in it, which stays
+                    run.rmdir()
+            (folder / REPEAT_FILE).unlink()
         for file in reversed(RUN_FILES):  # config.toml last: if this is cut short, it is still the folder of a run
             (folder / file).unlink(missing_ok=True)
+
+
+def clear_report(folder: Path) -> None:
+    """Remove what `minnet report` has written: another run, or more epochs, would make it untrue."""
+    if is_report(folder):
+        with _named(folder, "cleared"):
+            for name in (*PICTURES, REPORT):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not there, or there is more in it, which stays
+                (folder / "pictures").rmdir()
+
+
+def is_report(folder: Path) -> bool:
+    """Whether there is a report.html of minnet in the folder."""
+    with _named(folder / REPORT, "read"):
+        return (folder / REPORT).is_file() and REPORT_MARK.encode() in (folder / REPORT).read_bytes()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, unless it is there. Raises MinnetError where that fails."""
+    with _named(folder, "made"):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_folder(out: Path | None, overwrite: bool) -> None:
@@ -162,7 +199,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _leftovers(folder: Path) -> list[Path]:
     """The temporary files that a killed run has left."""
-    return [path for name in RUN_FILES for path in folder.glob(f".{name}.*.tmp")]
+    return [path for name in (*RUN_FILES, REPORT, REPEAT_FILE) for path in folder.glob(f".{name}.*.tmp")]
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from minnet.core.network import MLP, ROWS
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, State, blocks, clip_by_norm, decay, flush, new_state
 from minnet.core.softmax import cross_entropy
 from minnet.errors import ConfigError, TrainingError
+from minnet.sizes import Blocks, LayerSizes
 
 LARGE = 2**22  # rows of a batch times parameters, from which two threads are faster than one
 EXPLODED = 1e4  # a loss this many times the first one is beyond coming back
@@ -28,7 +29,8 @@ EXPLODED = 1e4  # a loss this many times the first one is beyond coming back
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch came to. The training figures are means over its steps, as the net then was, with dropout,
-    label smoothing and class weights; the validation figures are plain, at its end. `seconds` since the start."""
+    label smoothing and class weights; the validation figures are plain, at its end. `seconds` since the start.
+    `gradient` and `update` are the sizes of each layer in its last step: see LayerSizes."""
 
     epoch: int
     learning_rate: float
@@ -38,6 +40,8 @@ class Epoch:
     validation_accuracy: float | None
     seconds: float
     best_epoch: int
+    gradient: tuple[float, ...] = ()
+    update: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def train(
     """
     settings, constants = config.train, constants or optimizer_constants(config.optimizer)
     run, interrupted = progress or start(net, config), interrupted or threading.Event()
-    theta_blocks = blocks(net.theta, net.dtheta, run.optimizer)
+    theta_blocks, sizes = blocks(net.theta, net.dtheta, run.optimizer), LayerSizes(net)
     batches = Batches(training, net, settings.batch_size)
     schedule = schedule or learning_rates(config, batches.steps)
     l2 = net.l2
@@ -156,7 +160,8 @@ def train(
             if run.t == 1:
                 run.first_loss = loss
                 limit = _limit(run, net)
-            take_step(net, theta_blocks, config, constants, run.t, rate)
+            watched = sizes.watch(theta_blocks) if run.step == batches.steps else theta_blocks
+            take_step(net, watched, config, constants, run.t, rate)
 
             np.copyto(batch.z, z)
             run.losses += loss * batch.w
@@ -178,7 +183,7 @@ def train(
         measured = evaluate(net, validation) if validation is not None else None
         if measured and not math.isfinite(measured.loss):
             raise _diverged(f"the validation loss is {measured.loss}", run, config)
-        yield _end_epoch(run, measured, settings.watch, rate, len(training.y), time.perf_counter() - begun)
+        yield _end_epoch(run, measured, settings.watch, rate, len(training.y), time.perf_counter() - begun, sizes)
         if interrupted.is_set():
             break
     if run.best_epoch:
@@ -194,6 +199,7 @@ def swap_best(run: Progress) -> None:
         best[:] = last
 
 
+BY_LAYER = ("gradient", "update")  # figures of an epoch that each layer has one of
 NUMBERS = ("epoch", "step", "t", "losses", "weight", "correct", "first_loss", "best_figure", "best_epoch", "seconds")
 
 
@@ -203,9 +209,11 @@ def snapshot(run: Progress) -> tuple[dict[str, NDArray], dict[str, Any]]:
     arrays = {"theta": theta, "best_theta": best} | {f"optimizer_{name}": v for name, v in run.optimizer.items()}
     entries: dict[str, Any] = {name: _json_number(getattr(run, name)) for name in NUMBERS}
     entries |= {"rng": run.rng.bit_generator.state, "order": run.order}
-    columns = [f.name for f in fields(Epoch) if not run.history or getattr(run.history[0], f.name) is not None]
-    rows = [[getattr(epoch, name) for name in columns] for epoch in run.history]
-    arrays["history"] = np.array(rows, np.float64).reshape(-1, len(columns))
+    rows = [figures(epoch) for epoch in run.history]
+    columns = [name for name, value in rows[0].items() if value is not None] if rows else ["epoch"]
+    arrays["history"] = np.array([[row[name] for name in columns] for row in rows], np.float64).reshape(
+        -1, len(columns)
+    )
     return arrays, entries | {"columns": columns}
 
 
@@ -219,10 +227,18 @@ def restore(net: MLP, config: Config, arrays: dict[str, NDArray], entries: dict[
         setattr(run, name, getattr(run, name) if entries[name] is None else entries[name])
     run.rng.bit_generator.state, run.order = entries["rng"], entries["order"]
     for row in arrays["history"].tolist():
-        values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Epoch))
-        values |= dict(zip(entries["columns"], row, strict=True))
-        run.history.append(Epoch(**values | {name: int(values[name]) for name in ("epoch", "best_epoch")}))
+        values = dict(zip(entries["columns"], row, strict=True))
+        kept: dict[str, Any] = {f.name: values.get(f.name) for f in fields(Epoch)}
+        kept |= {name: int(values[name]) for name in ("epoch", "best_epoch")}
+        kept |= {name: tuple(v for column, v in values.items() if column.startswith(f"{name}_")) for name in BY_LAYER}
+        run.history.append(Epoch(**kept))
     return run
+
+
+def figures(epoch: Epoch) -> dict[str, Any]:
+    """An epoch's figures by name, as metrics.csv and checkpoints have them; those of layers last, numbered from 1."""
+    values = {f.name: getattr(epoch, f.name) for f in fields(Epoch) if f.name not in BY_LAYER}
+    return values | {f"{name}_{l}": size for name in BY_LAYER for l, size in enumerate(getattr(epoch, name), start=1)}
 
 
 def _json_number(value: float) -> float | None:
@@ -254,7 +270,9 @@ def _patience_is_over(run: Progress, validation: Part | None, settings: TrainCon
     return bool(validation and settings.patience and run.epoch - 1 - run.best_epoch >= settings.patience)
 
 
-def _end_epoch(run: Progress, measured: Measured | None, watch: str, rate: float, N: int, seconds: float) -> Epoch:
+def _end_epoch(
+    run: Progress, measured: Measured | None, watch: str, rate: float, N: int, seconds: float, sizes: LayerSizes
+) -> Epoch:
     """Note the epoch, and its weights if they are the best so far; the next one begins."""
     figure = math.inf if measured is None else measured.loss if watch == "loss" else -measured.accuracy
     if measured is None or figure < run.best_figure:
@@ -269,6 +287,8 @@ def _end_epoch(run: Progress, measured: Measured | None, watch: str, rate: float
         measured.accuracy if measured else None,
         seconds,
         run.best_epoch,
+        tuple(sizes.gradient),
+        tuple(sizes.update),
     )
     run.history.append(epoch)
     run.epoch, run.step, run.losses, run.weight, run.correct, run.seconds = run.epoch + 1, 0, 0.0, 0.0, 0, seconds
@@ -277,7 +297,7 @@ def _end_epoch(run: Progress, measured: Measured | None, watch: str, rate: float
 
 def take_step(
     net: MLP,
-    theta_blocks: list[tuple[NDArray, NDArray, State]],
+    theta_blocks: Blocks,
     config: Config,
     constants: Settings,
     t: int,

@@ -239,7 +239,7 @@ def test_the_seconds_of_a_run_are_those_in_which_it_was_at_work(train, monkeypat
     time.sleep(0.6)
     train("--resume", "run")
     lines = Path("run/metrics.csv").read_text().splitlines()
-    seconds = [float(line.split(",")[-1]) for line in lines[1:]]
+    seconds = [float(line.split(",")[6]) for line in lines[1:]]
     assert seconds == sorted(seconds)
     assert result("run")["seconds"] == seconds[-1] < 0.6
 
@@ -702,7 +702,7 @@ def assert_whole(folder: Path | str) -> None:
             config.load(path)
         elif name == "metrics.csv":
             assert path.read_text().endswith("\n")
-            assert {line.count(",") for line in path.read_text().splitlines()} == {len(runs.METRICS) - 1}
+            assert len({line.count(",") for line in path.read_text().splitlines()}) == 1
         elif name == "result.json":
             result(folder)
         elif name == "model.npz":

@@ -21,11 +21,16 @@ from minnet import archive
 from minnet.archive import VERSION
 from minnet.errors import ConfigError, MinnetError, ModelFileError
 from minnet.storage import (
+    PICTURES,
+    REPEAT_FILE,
+    REPORT,
+    REPORT_MARK,
     RUN_FILES,
     append,
     check_folder,
     claim_folder,
     clear,
+    clear_report,
     locked,
     read_checkpoint,
     read_model,
@@ -166,6 +171,88 @@ def test_a_folder_that_cannot_be_cleared_is_named(monkeypatch):
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert message(MinnetError, clear, run_in(Path("mine"))) == "mine: cannot be cleared: Permission denied"
+
+
+def repeated_in(path: Path) -> Path:
+    """A folder that holds a repeated run with its report."""
+    for folder in (path, *(path / f"seed-{i}" for i in range(3))):
+        reported(run_in(folder))
+    (path / REPEAT_FILE).write_text("{}")
+    return path
+
+
+def reported(folder: Path) -> Path:
+    """The same folder with a report in it."""
+    (folder / "pictures").mkdir(parents=True)
+    for name in (REPORT, *PICTURES):
+        (folder / name).write_text(f"old {name} {REPORT_MARK}")
+    return folder
+
+
+def test_clearing_a_repeated_run_removes_its_runs_and_their_reports():
+    clear(repeated_in(Path("mine")))
+    assert list(Path("mine").iterdir()) == []
+
+
+def test_clearing_a_repeated_run_keeps_what_is_not_of_it():
+    folder, foreign = repeated_in(Path("mine")), ("notes.txt", "seed-1/notes.txt", "pictures/me.svg", "plots/seed-0")
+    (folder / "plots").mkdir()
+    for name in foreign:
+        (folder / name).write_text("mine")
+    clear(folder)
+    assert content(folder) == dict.fromkeys(foreign, b"mine")
+    assert not (folder / "seed-0").exists()
+
+
+def test_folders_of_seeds_beside_a_run_that_was_not_repeated_are_none_of_its_own():
+    folder = run_in(Path("mine"))
+    before = content(run_in(folder / "seed-0"))
+    clear(folder)
+    assert content(folder / "seed-0") == before
+
+
+@pytest.mark.parametrize("left", [1, 10, 20, 40, 56])
+def test_clearing_a_repeated_run_that_is_cut_short_can_be_taken_up_again(left, monkeypatch):
+    folder, unlink = repeated_in(Path("mine")), Path.unlink
+    assert len(content(folder)) == 4 * (len(RUN_FILES) + len(PICTURES) + 1) + 1 == 57
+
+    def killed(path, missing_ok=False):
+        if len(content(folder)) == left:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", killed)
+        clear(folder)
+    clear(claim_folder(folder, "iris", True))
+    assert list(folder.iterdir()) == []
+
+
+def test_clearing_a_report_leaves_the_run_and_foreign_pictures():
+    folder = run_in(Path("mine"))
+    before = content(folder)
+    clear_report(reported(folder))
+    assert content(folder) == before
+    assert not (folder / "pictures").exists()
+    (reported(folder) / "pictures/me.svg").write_text("mine")
+    clear_report(folder)
+    assert content(folder) == before | {"pictures/me.svg": b"mine"}
+
+
+def test_pictures_without_a_report_are_none_of_minnets():
+    folder = reported(Path("mine"))
+    (folder / REPORT).unlink()
+    before = content(folder)
+    clear_report(folder)
+    assert content(folder) == before
+
+
+def test_a_report_that_cannot_be_cleared_is_named(monkeypatch):
+    def refuse(path, missing_ok):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert message(MinnetError, clear_report, reported(Path("mine"))) == "mine: cannot be cleared: Permission denied"
 
 
 def test_a_locked_folder_lets_nobody_else_in_until_it_is_left():
