@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import difflib
+import importlib.util
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minnet import config as configs
-from minnet import data, experiment, prediction, runs, storage, terminal, training
+from minnet import data, experiment, prediction, repeat, runs, storage, terminal, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.study import text
 from minnet.training import Epoch
@@ -23,6 +24,8 @@ from minnet.training import Epoch
 DEFAULT_CONFIG = "digits"
 USAGE = """usage: minnet train [CONFIG.toml] [section.key=value ...]   train a classifier
        minnet train --resume DIR                            go on with a run
+       minnet train --repeat N                              the same with N seeds: mean, spread and interval
+       minnet report RUN [RUN ...]                          show runs on a page, as pictures and tables
        minnet predict MODEL DATA                            predict the classes of a file's rows, as CSV
        minnet evaluate MODEL DATA                           measure a model on a file with labels
        minnet study [CONFIG.toml] [section.key=value ...]   print every number of one step of backprop
@@ -59,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             _say(f"minnet {__version__}")
             return 0
-        commands = {"train": _train, "predict": _predict, "evaluate": _evaluate, "study": _study, "check": _check}
+        commands = {"train": _train, "predict": _predict, "evaluate": _evaluate, "report": _report}
+        commands |= {"study": _study, "check": _check}
         if argv[0] not in commands:
             near = difflib.get_close_matches(argv[0], commands, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else f": choose from {', '.join(commands)}"
@@ -75,8 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(argv: list[str]) -> int:
-    """The command `train`: one run in a folder of its own."""
+    """The command `train`: one run in a folder of its own, or several that differ in their seeds."""
     options = _train_options(argv)
+    if options.report:
+        _check_plot()
     if options.resume is not None:
         return _resume(options)
     path, overrides = _config_path(options.arguments)
@@ -84,6 +90,8 @@ def _train(argv: list[str]) -> int:
     if options.print_config:
         _say(configs.dumps(config).rstrip())
         return 0
+    if options.repeat is not None:
+        repeat.check(options.repeat, config)
     say = _silent if options.quiet else _say
     storage.check_folder(options.out, options.overwrite)
     _say_loading(config, say)
@@ -96,27 +104,35 @@ def _train(argv: list[str]) -> int:
     with storage.locked(folder):
         storage.check_folder(folder, options.overwrite)  # again: another run may just have been at work there
         storage.clear(folder)
-        return _run(runs.begin(folder, prepared), options.quiet)
+        if options.repeat is not None:
+            del prepared  # each run loads it for itself
+            return _repeat(repeat.begin(folder, config, options.repeat), options)
+        return _run(runs.begin(folder, prepared), options)
 
 
 def _resume(options: argparse.Namespace) -> int:
     """The command `train --resume DIR`: go on with a run that was stopped, killed, or is to have more epochs."""
-    if options.out or options.overwrite or options.print_config:
-        raise ConfigError("--resume goes on in the run's own folder: it takes no --out, --overwrite or --print-config")
+    if options.out or options.overwrite or options.print_config or options.repeat is not None:
+        raise ConfigError(
+            "--resume goes on in the run's own folder: it takes no --out, --overwrite, --repeat or --print-config"
+        )
     for argument in options.arguments:
         if "=" not in argument:
             raise ConfigError(f"{argument}: --resume takes the config from the run's folder, not from a file")
     with storage.locked(options.resume):
+        if (options.resume / storage.REPEAT_FILE).exists():
+            return _repeat(repeat.go_on(options.resume, options.arguments), options)
         with _reading(options.quiet) as progress:
             run = runs.go_on(options.resume, options.arguments, progress)
         say = _silent if options.quiet else _say
         say(terminal.opening(run.experiment))
         say(terminal.going_on(run))
-        return _run(run, options.quiet)
+        return _run(run, options)
 
 
-def _run(run: runs.Run, quiet: bool) -> int:
+def _run(run: runs.Run, options: argparse.Namespace) -> int:
     """Train, write down what there is to write, and end with the exit code."""
+    quiet = options.quiet
     config, parts = run.experiment.config, run.experiment.parts
     # a run that diverges overflows on its way; the loop says so itself
     with (
@@ -136,7 +152,81 @@ def _run(run: runs.Run, quiet: bool) -> int:
     if stop.event.is_set():
         goes_on = f"minnet train --resume {run.folder} goes on"
         return _fail(f"interrupted; the best weights so far are in {run.folder}; {goes_on}", 128 + stop.signal)
+    if options.report:
+        _write_report([run.folder], run.folder, None, quiet)
     return 0
+
+
+def _repeat(plan: repeat.Plan, options: argparse.Namespace) -> int:
+    """Train with each seed, and say what it came to; ends with the exit code."""
+    say = _silent if options.quiet else _say
+    say(terminal.repeating(plan, min(len(repeat.cores()), plan.runs)))
+    results, failed = {}, {}
+    with _graceful() as stop:
+        for ended in repeat.run(plan, stop.event):
+            if ended.result is not None:
+                results[ended.number] = ended.result
+                say(terminal.ended(ended))
+            elif not stop.event.is_set():
+                failed[ended.number] = ended
+    if stop.event.is_set():
+        goes_on = f"minnet train --resume {plan.folder} goes on"
+        return _fail(f"interrupted after {len(results)} of {plan.runs} runs; {goes_on}", 128 + stop.signal)
+    for number, ended in sorted(failed.items()):
+        _note([f"seed-{number}: {ended.line}"])
+    if len(results) > 1:
+        figures = repeat.finish(plan, [results[number] for number in sorted(results)])
+        say(f"\n{terminal.repeated(plan, figures, len(results))}\n\nsaved in {plan.folder}")
+        if options.report:
+            _write_report([plan.folder], plan.folder, None, options.quiet)
+    if failed:
+        return _fail(f"{len(failed)} of {plan.runs} runs failed, and no figure has them in it", 1)
+    return 0
+
+
+def _report(argv: list[str]) -> int:
+    """The command `report`: runs on a page."""
+    parser = _Parser(
+        prog="minnet report",
+        usage="%(prog)s RUN [RUN ...] [--out DIR] [--image HxW]",
+        description="Write report.html, a page that needs no other file, and its pictures: of one run, or of several "
+        "beside each other; a run that was repeated counts as several.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write (default: the run's folder; for several, report/)"
+    )
+    parser.add_argument("--image", type=_shape, metavar="HxW", help="rows are images of this height and width")
+    options = parser.parse_intermixed_args(argv)
+    _check_plot()
+    folder = options.runs[0] if len(options.runs) == 1 else Path("report")
+    _write_report(options.runs, options.out or folder, options.image, quiet=False)
+    return 0
+
+
+def _write_report(folders: list[Path], out: Path, shape: tuple[int, int] | None, quiet: bool) -> None:
+    from minnet.report import write
+
+    with np.errstate(all="ignore"):
+        path, notes = write.write(folders, out, shape)
+    _note(notes)
+    if not quiet:
+        _say(f"report in {path}")
+
+
+def _check_plot() -> None:
+    """Raises MinnetError where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MinnetError("a report needs matplotlib: pip install 'minnet[plot]'")
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """(28, 28) from "28x28"."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 28x28")
+    return int(height), int(width)
 
 
 @contextlib.contextmanager
@@ -275,7 +365,8 @@ def _train_options(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="minnet train",
         usage="%(prog)s [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet] [--print-config]\n"
-        "       %(prog)s --resume DIR [train.epochs=N] [--quiet]",
+        "       %(prog)s ... [--repeat N] [--report]\n"
+        "       %(prog)s --resume DIR [train.epochs=N] [--report] [--quiet]",
         description="Train a classifier and write it, with its figures, to a folder of its own.",
         epilog=f"keys, with their defaults and types:\n\n{configs.describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -285,6 +376,8 @@ def _train_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/CONFIG, -2, -3, ...)")
     parser.add_argument("--overwrite", action="store_true", help="let the run go that is in that folder already")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("--repeat", type=int, metavar="N", help="train with N seeds, and give mean and spread")
+    parser.add_argument("--report", action="store_true", help="write report.html into the folder at the end")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--print-config", action="store_true", help="print the whole config that would run, and exit")
     return parser.parse_intermixed_args(argv)
@@ -326,11 +419,11 @@ def _config_path(arguments: list[str]) -> tuple[Path, list[str]]:
     path = Path(files[0])
     if files[0] != arguments[0] or len(files) > 1 or files[0] in configs.KEYS:
         configs.parse_override(files[-1])  # raises, and names the nearest key
+    if files[0] in _shipped() and not path.is_file():
+        return _shipped()[files[0]], overrides
     try:
         path.stat()
     except FileNotFoundError:
-        if files[0] in _shipped():
-            return _shipped()[files[0]], overrides
         near = difflib.get_close_matches(path.stem, _shipped(), 1, 0.6)
         hint = f"; did you mean {_shipped()[near[0]]}?" if near else f"; shipped: {', '.join(_shipped())}"
         raise ConfigError(f"{path}: no such config file{hint}") from None

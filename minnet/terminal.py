@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 from minnet.experiment import Experiment
+from minnet.repeat import Ended, Mean, Plan
 from minnet.runs import Run
 from minnet.training import Epoch, Measured
 
@@ -38,6 +39,33 @@ def progress(epoch: Epoch) -> str:
     if epoch.validation_loss is not None:
         text += f", validation {epoch.validation_loss:.4f} ({epoch.validation_accuracy:.1%} right)"
     return text
+
+
+def repeating(plan: Plan, processes: int) -> str:
+    """One line: how many runs, with which seeds, and how many of them at once."""
+    data, train, last = plan.config.data.split_seed, plan.config.train.seed, plan.runs - 1
+    seeds = f"data.split_seed {data} to {data + last}, train.seed {train} to {train + last}"
+    return f"{plan.runs} runs, {processes} at a time: {seeds}\n"
+
+
+def ended(run: Ended) -> str:
+    """One line: the figures of one of several runs."""
+    assert run.result is not None
+    result, of = run.result, f"epoch {run.result['best_epoch']} of {run.result['epochs']}"
+    figures = f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}"
+    return f"seed-{run.number:<4d} {figures}, {of}, {result['seconds']:.2f} s"
+
+
+def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
+    """What the runs came to, and what the interval stands for."""
+    lines = [f"{'':15s}  mean \N{PLUS-MINUS SIGN} sd          95% interval of the mean"]
+    for name, found in figures.items():
+        spread = f"{found.mean:.4f} \N{PLUS-MINUS SIGN} {found.sd:.4f}"
+        lines.append(f"{name.replace('_', ' '):15s}  {spread:15s}  {found.low:.4f} to {found.high:.4f}")
+    allowed = "allows for splits that share rows (Nadeau and Bengio 2003)"
+    known = f"is of these test rows alone: {plan.config.data.test_source} is the test part of each run"
+    lines.append(f"{runs} of {plan.runs} runs; the interval {known if plan.config.data.test_source else allowed}")
+    return "\n".join(lines)
 
 
 def closing(result: dict[str, Any]) -> str:

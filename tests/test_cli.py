@@ -26,14 +26,15 @@ from hypothesis import strategies as st
 from limits import file_size_limit
 
 import minnet
-from minnet import cli, config, experiment, runs, storage, training
+from minnet import cli, config, experiment, storage, training
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"
 RUN = {"config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz"}
 UNFINISHED = RUN - {"result.json", "model.npz"}
 COLUMNS = [
-    *("epoch", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds")
+    *("epoch", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds"),
+    *("gradient_1", "gradient_2", "update_1", "update_2"),
 ]
 LONG = ("data.source=digits", "train.epochs=100000", "train.patience=0")
 
@@ -248,7 +249,7 @@ def test_python_m_minnet_train_does_the_same_as_main(train):
     ("arguments", "code", "said"),
     [
         ([], 2, "no command"),
-        (["zebra"], 2, "unknown command 'zebra': choose from train, predict, evaluate, study, check"),
+        (["zebra"], 2, "unknown command 'zebra': choose from train, predict, evaluate, report, study, check"),
         (["trian"], 2, "unknown command 'trian'; did you mean train?"),
         (["stduy"], 2, "unknown command 'stduy'; did you mean study?"),
         (["chekc", "iris"], 2, "unknown command 'chekc'; did you mean check?"),
@@ -934,6 +935,10 @@ def test_any_settings_end_in_a_saved_run_or_in_one_line(overrides):
             assert "model.npz" not in files(folder)
 
 
-def test_the_columns_of_the_metrics_are_those_of_the_contract():
-    assert runs.METRICS == COLUMNS
+def test_a_folder_with_the_name_of_a_shipped_config_does_not_hide_it(train):
+    Path("iris").mkdir()
+    assert train("iris", "--print-config").code == 0
+
+
+def test_the_files_of_storage_are_those_of_the_contract():
     assert set(storage.RUN_FILES) == RUN

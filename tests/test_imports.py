@@ -36,12 +36,25 @@ MINNET = {
     "datasets": {"config", "errors"},
     "data": CORE | {"batches", "config", "datasets", "errors", "features", "tables.formats", "tables.table"},
     "storage": {"archive", "errors"},
-    "training": CORE | {"batches", "config", "errors"},
+    "sizes": CORE,
+    "training": CORE | {"batches", "config", "errors", "sizes"},
     "experiment": CORE | {"batches", "config", "data", "errors", "features", "training"},
     "prediction": CORE
     | {"errors", "features", "storage", "tables.cells", "tables.formats", "tables.table", "training"},
     "runs": {"config", "errors", "experiment", "storage", "training"},
-    "terminal": {"experiment", "runs", "training"},
+    "repeat": {"config", "errors", "runs", "storage"},
+    "terminal": {"experiment", "repeat", "runs", "training"},
+    "report.__init__": set(),
+    "report.folder": {"config", "errors", "repeat"},
+    "report.rows": CORE | {"data", "errors", "experiment", "report.folder", "runs", "storage"},
+    "report.svg": set(),
+    "report.pictures": {"report.folder", "report.rows", "report.svg"},
+    "report.page": {"errors", "report.svg", "storage"},
+    "report.single": CORE
+    | {"config", "errors"}
+    | {f"report.{name}" for name in ("folder", "page", "pictures", "rows", "svg")},
+    "report.several": {"config", "repeat"} | {f"report.{name}" for name in ("folder", "page", "pictures", "svg")},
+    "report.write": {"errors"} | {f"report.{name}" for name in ("folder", "page", "several", "single")},
     "study.__init__": set(),
     "study.text": set(),
     "study.subject": CORE | {"config", "data", "errors", "experiment", "features", "prediction", "training"},
@@ -53,12 +66,13 @@ MINNET = {
     "study.exercises": CORE | {"study.mistakes"},
     "study.grade": CORE | {"errors", "study.exercises", "study.mistakes", "study.text"},
     "estimator": CORE | {"batches", "config", "errors", "experiment", "features", "storage", "training"},
-    "cli": {"config", "data", "errors", "experiment", "prediction", "runs", "storage", "terminal", "training"}
+    "cli": {"config", "data", "errors", "experiment", "prediction", "repeat", "runs", "storage", "terminal", "training"}
     | {"study.text"},
     "__init__": CORE | {"errors"},
     "__main__": {"cli"},
 }
-TOP = {"estimator": {"sklearn"}}  # which is not imported unless someone asks for it
+# modules that are not imported unless someone asks for them
+TOP = {"estimator": {"sklearn"}} | {f"report.{name}": {"matplotlib"} for name in ("pictures", "single", "svg")}
 LAZILY = {
     "__init__": {"minnet.estimator", "minnet.prediction"},
     "estimator": {"scipy", "tqdm"},
@@ -69,7 +83,15 @@ LAZILY = {
     "training": {"threadpoolctl"},
     "runs": {"threadpoolctl"},
     "experiment": {"sklearn", "minnet"},
-    "cli": {"tqdm", "minnet", *(f"minnet.study.{name}" for name in ("subject", "step", "catches", "check", "grade"))},
+    "repeat": {"scipy"},
+    "report.pictures": {"scipy"},
+    "report.write": {"minnet"},
+    "cli": {
+        "tqdm",
+        "minnet",
+        "minnet.report.write",
+        *(f"minnet.study.{name}" for name in ("subject", "step", "catches", "check", "grade")),
+    },
 }
 
 

@@ -80,6 +80,25 @@ def test_the_commands_for_own_data_do_what_they_say_one_after_the_other(tmp_path
     assert all("\ngoing on after " in text for text in said[7:])
 
 
+def test_the_commands_that_look_at_runs_do_what_they_say_one_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("configs").symlink_to(ROOT / "configs")
+    shown = README.split("\n## Look at a run\n")[1].split("```")[1].splitlines()
+    trained, reported, compared, repeated, followed = (shlex.split(line, comments=True) for line in shown[2:])
+    assert cli.main(["train", *trained[2:]]) == 0
+    assert cli.main(reported[1:]) == 0
+    for _ in range(2):
+        assert cli.main(["train", "wine", "--quiet"]) == 0
+    assert cli.main(compared[1:]) == 0
+    assert cli.main(["train", *repeated[2:-1], "2"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.count("report in runs/moons/report.html") == 2
+    assert "report in report/report.html" in said.out
+    assert "2 of 2 runs" in said.out
+    assert Path(followed[-1]).read_text().count("\n") > 1
+
+
 STUDIED = [line for line in LINES if re.match("minnet (study|check)", line)]
 
 
