@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,8 +17,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minnet import config as configs
-from minnet import data, experiment, prediction, repeat, runs, storage, terminal, training
-from minnet.errors import ConfigError, MinnetError
+from minnet import data, experiment, parallel, prediction, repeat, runs, storage, terminal, training
+from minnet.errors import ConfigError, MinnetError, one_line
 from minnet.study import text
 from minnet.training import Epoch
 
@@ -28,6 +29,7 @@ USAGE = """usage: minnet train [CONFIG.toml] [section.key=value ...]   train a c
        minnet report RUN [RUN ...]                          show runs on a page, as pictures and tables
        minnet predict MODEL DATA                            predict the classes of a file's rows, as CSV
        minnet evaluate MODEL DATA                           measure a model on a file with labels
+       minnet shard SOURCE DIR                              turn data into a folder that need not fit into memory
        minnet study [CONFIG.toml] [section.key=value ...]   print every number of one step of backprop
        minnet check [CONFIG.toml] [section.key=value ...]   check the gradient of a config
 
@@ -63,24 +65,62 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(f"minnet {__version__}")
             return 0
         commands = {"train": _train, "predict": _predict, "evaluate": _evaluate, "report": _report}
-        commands |= {"study": _study, "check": _check}
+        commands |= {"shard": _shard, "study": _study, "check": _check}
         if argv[0] not in commands:
             near = difflib.get_close_matches(argv[0], commands, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else f": choose from {', '.join(commands)}"
             raise ConfigError(f"unknown command {argv[0]!r}{hint}")
         return commands[argv[0]](argv[1:])
-    except MinnetError as error:
-        return _fail(str(error), error.exit_code)
-    except MemoryError:
-        return _fail("out of memory: try a smaller model.hidden or train.batch_size", 1)
-    except KeyboardInterrupt as stopped:
-        what = "interrupted before the model was saved" if argv[0] == "train" else "interrupted"
-        return _fail(what, 128 + (stopped.args or [signal.SIGINT])[0])
+    except (MinnetError, MemoryError, KeyboardInterrupt) as error:
+        return _fail(*_explained(error, argv[0] if argv else ""))
+
+
+def _explained(error: BaseException, command: str) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, MinnetError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory: try a smaller model.hidden or train.batch_size", 1
+    if isinstance(error, KeyboardInterrupt):
+        what = "interrupted before the model was saved" if command == "train" else "interrupted"
+        return what, 128 + (error.args or [signal.SIGINT])[0]
+    return f"{type(error).__name__}: {one_line(error)}", 1
+
+
+@contextlib.contextmanager
+def _team() -> Iterator[parallel.Alone]:
+    """The processes that mpiexec has started, or this one. An error in one of them ends all, with one line."""
+    team = parallel.team()
+    if not isinstance(team, parallel.Ranks):
+        yield team
+        return
+    try:
+        yield team
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = _explained(error, "train")
+        if team.rank:
+            time.sleep(1)  # a mistake that all meet is said by the first, which ends this wait, too
+            line = f"rank {team.rank} of {team.size}: {line}"
+        _fail(line, code)
+        team.abort(code)
 
 
 def _train(argv: list[str]) -> int:
-    """The command `train`: one run in a folder of its own, or several that differ in their seeds."""
-    options = _train_options(argv)
+    """The command `train`, in each of the processes that mpiexec has started, or in this one."""
+    with _team() as team:
+        if team.rank:  # the first alone speaks
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
+        options = _train_options(argv)
+        options.team = team
+        if team.size > 1 and options.repeat is not None:
+            raise ConfigError("--repeat has its own processes: start it without mpiexec")
+        options.quiet = options.quiet or team.rank > 0
+        return _train_together(options)
+    return 1
+
+
+def _train_together(options: argparse.Namespace) -> int:
+    """One run in a folder of its own, or several that differ in their seeds."""
     if options.report:
         _check_plot()
     if options.resume is not None:
@@ -93,11 +133,14 @@ def _train(argv: list[str]) -> int:
     if options.repeat is not None:
         repeat.check(options.repeat, config)
     say = _silent if options.quiet else _say
-    storage.check_folder(options.out, options.overwrite)
+    if options.team.rank == 0:
+        storage.check_folder(options.out, options.overwrite)
     _say_loading(config, say)
-    with _reading(options.quiet) as progress:
-        prepared = experiment.prepare(config, progress)
-    say(terminal.opening(prepared))
+    with _reading(options.quiet) as progress, _in_turn(config, options.team):
+        prepared = experiment.prepare(config, progress, options.team)
+    say(terminal.opening(prepared, options.team.size))
+    if options.team.rank:
+        return _run(runs.begin(Path(), prepared, options.team), options)
     own = data.is_file(config.data.source) and any(argument.startswith("data.source=") for argument in overrides)
     name = Path(config.data.source).name.partition(".")[0] if own else path.stem
     folder = storage.claim_folder(options.out, name or path.stem, options.overwrite)
@@ -107,7 +150,7 @@ def _train(argv: list[str]) -> int:
         if options.repeat is not None:
             del prepared  # each run loads it for itself
             return _repeat(repeat.begin(folder, config, options.repeat), options)
-        return _run(runs.begin(folder, prepared), options)
+        return _run(runs.begin(folder, prepared, options.team), options)
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -119,13 +162,15 @@ def _resume(options: argparse.Namespace) -> int:
     for argument in options.arguments:
         if "=" not in argument:
             raise ConfigError(f"{argument}: --resume takes the config from the run's folder, not from a file")
-    with storage.locked(options.resume):
+    with storage.locked(options.resume) if options.team.rank == 0 else contextlib.nullcontext():
         if (options.resume / storage.REPEAT_FILE).exists():
+            if options.team.size > 1:
+                raise ConfigError(f"{options.resume}: its runs have their own processes: go on without mpiexec")
             return _repeat(repeat.go_on(options.resume, options.arguments), options)
         with _reading(options.quiet) as progress:
-            run = runs.go_on(options.resume, options.arguments, progress)
+            run = runs.go_on(options.resume, options.arguments, progress, options.team)
         say = _silent if options.quiet else _say
-        say(terminal.opening(run.experiment))
+        say(terminal.opening(run.experiment, options.team.size))
         say(terminal.going_on(run))
         return _run(run, options)
 
@@ -138,10 +183,17 @@ def _run(run: runs.Run, options: argparse.Namespace) -> int:
     with (
         _graceful() as stop,
         np.errstate(all="ignore"),
-        training.blas_threads(run.experiment.net, config.train.batch_size),
+        # processes side by side have a core each
+        training.blas_threads(run.experiment.net, config.train.batch_size if run.team.size == 1 else 0),
     ):
         epochs = training.train(
-            run.experiment.net, parts["train"], parts.get("validation"), config, stop.event, run.progress
+            run.experiment.net,
+            parts["train"],
+            parts.get("validation"),
+            config,
+            stop.event,
+            run.progress,
+            team=run.team,
         )
         with _hint_at_resume(run.folder):
             for epoch in _with_bar(epochs, run, quiet):
@@ -150,9 +202,11 @@ def _run(run: runs.Run, options: argparse.Namespace) -> int:
     if not quiet:
         _say("\n" + terminal.closing(result) + f"\n\nsaved in {run.folder}")
     if stop.event.is_set():
+        code = 128 + (stop.signal or signal.SIGINT)  # the signal may have reached another process alone
         goes_on = f"minnet train --resume {run.folder} goes on"
-        return _fail(f"interrupted; the best weights so far are in {run.folder}; {goes_on}", 128 + stop.signal)
-    if options.report:
+        said = f"interrupted; the best weights so far are in {run.folder}; {goes_on}"
+        return _fail(said, code) if run.writes else code
+    if options.report and run.writes:
         _write_report([run.folder], run.folder, None, quiet)
     return 0
 
@@ -230,6 +284,17 @@ def _shape(text: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
+def _in_turn(config: configs.Config, team: parallel.Alone) -> Iterator[None]:
+    """Lets the first process load what may have to be downloaded, and then the others."""
+    fetched = config.data.source in configs.FETCHED or config.data.source.startswith("openml:")
+    if fetched and team.rank:
+        team.add(np.zeros(1))
+    yield
+    if fetched and not team.rank:
+        team.add(np.zeros(1))
+
+
+@contextlib.contextmanager
 def _hint_at_resume(folder: Path) -> Iterator[None]:
     """Adds to the error of a file that could not be written that the run is not lost."""
     try:
@@ -282,6 +347,33 @@ def _model_parser(command: str, description: str, options: str) -> _Parser:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a run's folder, or its model.npz")
     parser.add_argument("data", metavar="DATA", help="a file or folder of the kinds that data.source takes")
     return parser
+
+
+def _shard(argv: list[str]) -> int:
+    """The command `shard`: a source as a folder that training reads from the disk."""
+    parser = _Parser(
+        prog="minnet shard",
+        usage="%(prog)s SOURCE DIR [data.target=COLUMN] [data.header=true] [--dtype float32]",
+        description="Write a CSV, an svmlight file or a data set as a folder of X.npy (X.npz where rows are sparse), "
+        "y.npy and names.npy, a block of rows at a time. Training reads a large one from the disk.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="as data.source")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there")
+    parser.add_argument("overrides", nargs="*", metavar="data.KEY=VALUE", help="how the source is to be read")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="of dense X (float64)")
+    options = parser.parse_intermixed_args(argv)
+    from minnet import shard
+
+    for override in options.overrides:
+        if override.partition("=")[0] not in [f"data.{key}" for key in shard.KEYS]:
+            configs.parse_override(override)
+            raise ConfigError(f"{override}: shard takes data.{', data.'.join(shard.KEYS)}")
+    config = configs.load(None, [f"data.source={json.dumps(options.source)}", *options.overrides]).data
+    with _reading(quiet=False) as progress:
+        N, D = shard.shard(config, options.folder, options.dtype, progress)
+    _say(f"{options.folder}: {N:,} rows, {D:,} features; minnet train data.source={options.folder}")
+    return 0
 
 
 @contextlib.contextmanager

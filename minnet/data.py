@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import datasets, features
-from minnet.batches import CHUNK_BYTES, Part
+from minnet.batches import ALONE, CHUNK_BYTES, Part
 from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
-from minnet.core.network import MLP
+from minnet.core.network import MLP, ROWS
 from minnet.errors import ConfigError, DataError, one_line
 from minnet.features import Features
-from minnet.tables import formats
+from minnet.parallel import Alone
+from minnet.tables import formats, mapped
+from minnet.tables.mapped import Rows, is_mapped
 from minnet.tables.table import Table, arrange, keep, unknown_column
 
 
@@ -76,9 +78,9 @@ def _own(config: DataConfig, progress: Callable[[int], object] | None) -> Datase
     _check_text(read.values(), config.categorical)
     notes = _without_missing(read, config.missing)
     first = read["train"]
-    is_text = _is_text(first)
+    of_text = is_text(first)
     for name in ("target", "header"):
-        if not is_text and getattr(config, name) != getattr(DataConfig, name):
+        if not of_text and getattr(config, name) != getattr(DataConfig, name):
             raise ConfigError(f"data.{name}: has no effect on {first.path}, only on a text file")
     sizes = {part: len(table.y) for part, table in read.items()}  # type: ignore[arg-type]
     y, classes = _encode(np.concatenate([_labels(table) for table in read.values()]), None)
@@ -89,17 +91,17 @@ def _own(config: DataConfig, progress: Callable[[int], object] | None) -> Datase
     ends = np.cumsum(list(sizes.values()))
     parts = {part: np.arange(end - sizes[part], end) for part, end in zip(read, ends, strict=True) if part != "train"}
     one = len(read) == 1
-    X = first.X if one else _stack([table.X for table in read.values()])
+    X = first.X if one else _stack(list(read.values()))
     text = {name: np.concatenate([table.text[name] for table in read.values()]) for name in first.text}
     described = {  # without text there is nothing to know of a header
-        "target": target if first.target is None and is_text else first.target,
-        "header": first.header if is_text else None,
+        "target": target if first.target is None and of_text else first.target,
+        "header": first.header if of_text else None,
         "base": first.base,
     }
     return Dataset(config.source, X, y, classes, first.names, text, parts, described, notes)
 
 
-def _is_text(table: Table) -> bool:
+def is_text(table: Table) -> bool:
     """Whether the table is from a text file: only its rows have lines, and no base."""
     return table.numbers is not None and table.base is None
 
@@ -147,9 +149,12 @@ def _labels(table: Table) -> NDArray:
     return table.y
 
 
-def _stack(blocks: list[Any]) -> Any:
+def _stack(tables: list[Table]) -> Any:
+    """The rows of the tables, one below the other; what is on the disk stays there."""
+    blocks = [table.X for table in tables]
     if not hasattr(blocks[0], "tocsr"):
-        return np.concatenate(blocks)
+        paths = [table.path for table in tables]
+        return mapped.Stacked(blocks, paths) if any(map(is_mapped, blocks)) else np.concatenate(blocks)
     from scipy import sparse
 
     return sparse.vstack(blocks, format="csr")
@@ -245,17 +250,82 @@ def _stratified(rows: NDArray, y: NDArray, size: float, seed: int, name: str) ->
         raise DataError(f"{name} = {size} does not split {len(rows)} rows: {one_line(error)}") from None
 
 
-def fit_features(config: DataConfig, dataset: Dataset, rows: NDArray) -> Features:
-    """What becomes of the columns, fitted on these rows. Raises DataError as features.fit does."""
+def fit_features(config: DataConfig, dataset: Dataset, rows: NDArray, team: Alone = ALONE) -> Features:
+    """What becomes of the columns, fitted on these rows. Raises DataError as features.fit does.
+
+    An X on the disk is read once, from its start to its end, by the first process of a team alone.
+    """
     text = {name: cells[rows] for name, cells in dataset.text.items()}
-    return features.fit(config.scale, config.missing, dataset.feature_names, dataset.X[rows], text)
+    names = dataset.feature_names
+    if not is_mapped(dataset.X):
+        return features.fit(config.scale, config.missing, names, dataset.X[rows], text)
+    fitted = Features(names, np.full(len(names), np.nan), np.zeros(len(names)), np.zeros(len(names)))
+    if team.rank == 0:
+        chosen = np.zeros(len(dataset.y), bool)
+        chosen[rows] = True
+        blocks = (block[chosen[which]] for which, block in mapped.blocks(dataset.X, dataset.name, names))
+        fitted = features.fit(config.scale, "error", names, blocks, text)
+    fitted.center, fitted.scale = team.add(fitted.center), team.add(fitted.scale)
+    return fitted
+
+
+class Inputs(Rows):
+    """X1 (n, D + 1) of rows that stay on the disk, or sparse (n, D): scaled, in the net's dtype and with its ones, when
+    they are asked for."""
+
+    def __init__(self, X: Any, rows: NDArray, fitted: Features, net: MLP) -> None:
+        super().__init__(X, rows)
+        self.fitted, self.net = fitted, net
+        self.shape = (len(rows), net.layer_sizes[0] + (not hasattr(X, "tocsr")))
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, tuple):
+            return self[which[0]][:, which[1]]
+        with np.errstate(over="ignore"):
+            X1 = self.net.with_ones(features.apply(self.fitted, super().__getitem__(which), {}))
+        _check_inputs(X1, self.fitted, self.net)
+        return X1
+
+    def take(self, rows: NDArray, axis: int, out: NDArray, mode: str) -> NDArray:
+        """What np.take asks for, a piece at a time."""
+        for start in range(0, len(rows), ROWS):
+            out[start : start + ROWS] = self[rows[start : start + ROWS]]
+        return out
+
+    def sample(self, n: int = 1024) -> list[NDArray]:
+        """Which rows these are, and what up to n of them hold, for a digest."""
+        found = super().__getitem__(np.linspace(0, len(self.rows) - 1, min(n, len(self.rows))).astype(np.intp))
+        held = [found.data, found.indices, found.indptr] if hasattr(found, "tocsr") else [found]
+        return [self.rows, *held]
+
+
+class SparseInputs(Inputs):
+    """The same where X is sparse."""
+
+    def tocsr(self) -> Any:
+        """All of them, in memory."""
+        return self[:]
+
+    @property
+    def data(self) -> NDArray:
+        """The numbers of all of X."""
+        return self.X.data
+
+    @property
+    def indices(self) -> NDArray:
+        """Their columns."""
+        return self.X.indices
 
 
 def prepare(dataset: Dataset, rows: NDArray, fitted: Features, net: MLP) -> Part:
-    """These rows of the data set as the net takes them; a dense part is filled a block at a time.
+    """These rows of the data set as the net takes them; a dense part is filled a block at a time, and one on the disk
+    stays there.
 
     Raises DataError for a value that the net's dtype cannot hold.
     """
+    if is_mapped(dataset.X):
+        kind = SparseInputs if hasattr(dataset.X, "tocsr") else Inputs
+        return Part(kind(dataset.X, rows, fitted, net), dataset.y[rows])
     X1: Any
     with np.errstate(over="ignore"):
         if hasattr(dataset.X, "tocsr"):
@@ -268,7 +338,11 @@ def prepare(dataset: Dataset, rows: NDArray, fitted: Features, net: MLP) -> Part
                 part = slice(start, start + block)
                 text = {name: cells[rows[part]] for name, cells in dataset.text.items()}
                 X1[part, :-1] = features.apply(fitted, dataset.X[rows[part]], text)
+    _check_inputs(X1, fitted, net)
+    return Part(X1, dataset.y[rows])
+
+
+def _check_inputs(X1: Any, fitted: Features, net: MLP) -> None:
     place = _not_finite(X1)
     if place:
         raise DataError(f"column {fitted.inputs[place[1]]!r} holds numbers too large for {net.dtype}: scale it")
-    return Part(X1, dataset.y[rows])

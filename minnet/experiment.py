@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import data, training
-from minnet.batches import Part
+from minnet.batches import ALONE, Part
 from minnet.config import Config
 from minnet.core.network import MLP
 from minnet.data import Dataset
 from minnet.errors import ConfigError, TrainingError
 from minnet.features import Features
+from minnet.parallel import Alone
 from minnet.training import Epoch, Measured
 
 
@@ -32,14 +33,15 @@ class Experiment:
     parts: dict[str, Part]
 
 
-def prepare(config: Config, progress: Callable[[int], object] | None = None) -> Experiment:
-    """Load, split and scale the data and build the net, all as the config says; `progress` as in data.load.
+def prepare(config: Config, progress: Callable[[int], object] | None = None, team: Alone = ALONE) -> Experiment:
+    """Load, split and scale the data and build the net, all as the config says; `progress` as in data.load. Every
+    process of a team does so.
 
     Raises ConfigError and DataError.
     """
     dataset = data.load(config.data, progress)
     rows = dict(zip(("train", "validation", "test"), data.split(dataset, config.data), strict=True))
-    features = data.fit_features(config.data, dataset, rows["train"])
+    features = data.fit_features(config.data, dataset, rows["train"], team)
     D, K = len(features.inputs), len(dataset.classes)
     _check_size([D, *config.model.hidden, K], np.dtype(config.model.dtype).itemsize)
     weights = training.class_weights(config.train.class_weight, dataset.y[rows["train"]], dataset.classes)
@@ -48,9 +50,10 @@ def prepare(config: Config, progress: Callable[[int], object] | None = None) -> 
     return Experiment(config, dataset, features, net, parts)
 
 
-def measure(experiment: Experiment) -> dict[str, Measured]:
-    """The net on each part. Raises TrainingError where its figures are not finite."""
-    measured = {name: training.evaluate(experiment.net, part) for name, part in experiment.parts.items()}
+def measure(experiment: Experiment, team: Alone = ALONE) -> dict[str, Measured]:
+    """The net on each part, for which every process of the team is needed. Raises TrainingError where its figures are
+    not finite."""
+    measured = {name: training.evaluate(experiment.net, part, team) for name, part in experiment.parts.items()}
     for name, figures in measured.items():
         if not math.isfinite(figures.loss):
             raise TrainingError(f"the {name} loss is {figures.loss}: try a smaller optimizer.learning_rate")

@@ -1,5 +1,6 @@
 """From columns to what the net takes: missing values, categories, scaling. All is fitted on the training part."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,15 +32,16 @@ class Features:
 
 
 def fit(scale: str, missing: str, names: list[str], X: Any, text: dict[str, NDArray]) -> Features:
-    """Fitted on the rows X (n, D), with NaN where a number is missing, and on the columns of text (n,) each.
+    """Fitted on the rows X (n, D), with NaN where a number is missing, and on the columns of text (n,) each; X may also
+    be blocks of rows one after the other, in which nothing is missing.
 
     `scale` is "standard", (x - mean) / sd; "minmax", to 0..1; or "none". Sparse rows are only divided, by sd or by
     max |x|; a constant column is divided by 1. `missing` is "mean" or "median", else nothing may be missing.
     Raises DataError for a column that has no number at all, or numbers too large to be scaled.
     """
-    D = X.shape[1]
+    D = len(names)
     fill = np.full(D, np.nan)
-    if missing in ("mean", "median") and D and not hasattr(X, "tocsr"):
+    if missing in ("mean", "median") and D and isinstance(X, np.ndarray):
         from sklearn.impute import SimpleImputer
 
         empty = np.isnan(X).all(axis=0)
@@ -53,7 +55,8 @@ def fit(scale: str, missing: str, names: list[str], X: Any, text: dict[str, NDAr
     for name in (name for name, values in categories.items() if not values):
         raise DataError(f"column {name!r} holds nothing in the training part: leave it out of the file")
     unscaled = Features(names, fill, np.zeros(0), np.ones(0), categories)
-    unscaled.center, unscaled.scale = _scaling(scale, _columns(unscaled, X, text), unscaled.inputs)
+    blocks = [_columns(unscaled, X, text)] if hasattr(X, "shape") else X
+    unscaled.center, unscaled.scale = _scaling(scale, blocks, unscaled.inputs)
     return unscaled
 
 
@@ -84,27 +87,33 @@ def _columns(features: Features, X: Any, text: dict[str, NDArray]) -> Any:
     return np.hstack([X, encoder.transform(cells)]) if len(X) else np.empty((0, len(features.inputs)))
 
 
-def _scaling(kind: str, X: Any, names: list[str]) -> tuple[NDArray, NDArray]:
-    """Center and scale, (D',) each."""
-    D, sparse = X.shape[1], hasattr(X, "tocsr")
-    center, scale = np.zeros(D), np.ones(D)
-    if kind != "none":
-        from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
-
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if kind == "standard":
-                fitted = StandardScaler(with_mean=not sparse).fit(X)
-                # where the variance is beyond float64, scikit-learn would divide by 1
-                scale = np.where(np.isfinite(fitted.var_), fitted.scale_, np.inf)
-                center = center if sparse else fitted.mean_
-            elif sparse:
-                scale = MaxAbsScaler().fit(X).scale_
-            else:
-                fitted = MinMaxScaler().fit(X)
-                center, scale = fitted.data_min_, 1 / fitted.scale_
+def _scaling(kind: str, blocks: Iterable[Any], names: list[str]) -> tuple[NDArray, NDArray]:
+    """Center and scale, (D',) each, of rows that come in blocks."""
+    center, scale = np.zeros(len(names)), np.ones(len(names))
+    fitted: Any = None
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for X in blocks:
+            if kind != "none" and X.shape[0]:
+                X = X.astype(np.float64, copy=False)
+                fitted = (fitted or _scaler(kind, hasattr(X, "tocsr"))).partial_fit(X)
+        if kind == "standard":
+            # where the variance is beyond float64, scikit-learn would divide by 1
+            scale = np.where(np.isfinite(fitted.var_), fitted.scale_, np.inf)
+            center = fitted.mean_ if fitted.with_mean else center
+        elif kind == "minmax":
+            sparse = not hasattr(fitted, "data_min_")
+            center, scale = (center, fitted.scale_) if sparse else (fitted.data_min_, 1 / fitted.scale_)
     _check_size(center, names)
     _check_size(scale, names)
     return center, scale
+
+
+def _scaler(kind: str, sparse: bool) -> Any:
+    from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+
+    if kind == "standard":
+        return StandardScaler(with_mean=not sparse)
+    return MaxAbsScaler() if sparse else MinMaxScaler()
 
 
 def _check_size(fitted: NDArray, names: list[str]) -> None:

@@ -15,8 +15,9 @@ from minnet.core.network import MLP, ROWS
 from minnet.core.softmax import cross_entropy, softmax
 from minnet.errors import ConfigError, DataError, ModelFileError, one_line
 from minnet.features import Features
-from minnet.tables import formats
+from minnet.tables import formats, mapped
 from minnet.tables.cells import short
+from minnet.tables.mapped import is_mapped
 from minnet.tables.table import Table, arrange
 from minnet.training import Measured
 
@@ -54,7 +55,7 @@ class Model:
         for start in range(0, table.X.shape[0], ROWS):
             rows = slice(start, start + ROWS)
             text = {name: cells[rows] for name, cells in table.text.items()}
-            X = table.X[rows]
+            X = mapped.block(table.X, rows, table.path, table.names) if is_mapped(table.X) else table.X[rows]
             if hasattr(X, "tocsr") and self.features.center.any():
                 X = X.toarray()  # trained on dense rows, which were shifted
             with np.errstate(all="ignore"):

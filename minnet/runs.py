@@ -13,9 +13,12 @@ import numpy as np
 
 from minnet import config as configs
 from minnet import experiment, storage, training
+from minnet.batches import ALONE
 from minnet.config import Config
+from minnet.data import Inputs
 from minnet.errors import ConfigError, DataError
 from minnet.experiment import Experiment
+from minnet.parallel import Alone
 from minnet.training import Epoch, Progress
 
 FITTED = ("fill", "center", "scale")
@@ -24,8 +27,8 @@ MAY_CHANGE = ("train.epochs", "train.checkpoint_seconds")  # between a run and i
 
 @dataclass
 class Run:
-    """An experiment, how far it is, and its folder; digests of its data; when its checkpoint was written; and what
-    is to be said of its going on."""
+    """An experiment, how far it is, and its folder; digests of its data; when its checkpoint was written; what is to
+    be said of its going on; and the processes that train it, of which the first writes its files."""
 
     folder: Path
     experiment: Experiment
@@ -33,18 +36,28 @@ class Run:
     data: dict[str, str]
     saved: float = 0.0
     notes: list[str] = field(default_factory=list)
+    team: Alone = ALONE
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes the run's files."""
+        return self.team.rank == 0
 
 
-def begin(folder: Path, experiment: Experiment) -> Run:
+def begin(folder: Path, experiment: Experiment, team: Alone = ALONE) -> Run:
     """A run at its start, in an empty folder."""
-    storage.write(folder / "config.toml", configs.dumps(experiment.config).encode())
-    run = Run(folder, experiment, training.start(experiment.net, experiment.config), fingerprints(experiment))
-    _write_metrics(run)
-    save(run)
+    progress = training.start(experiment.net, experiment.config)
+    run = Run(folder, experiment, progress, fingerprints(experiment), team=team)
+    if run.writes:
+        storage.write(folder / "config.toml", configs.dumps(experiment.config).encode())
+        _write_metrics(run)
+        save(run)
     return run
 
 
-def go_on(folder: Path, overrides: list[str], progress: Callable[[int], object] | None = None) -> Run:
+def go_on(
+    folder: Path, overrides: list[str], progress: Callable[[int], object] | None = None, team: Alone = ALONE
+) -> Run:
     """The run in this folder as its checkpoint has it, or at its start where there is none yet; `progress` as in
     data.load.
 
@@ -57,24 +70,27 @@ def go_on(folder: Path, overrides: list[str], progress: Callable[[int], object] 
     config = configs.load(folder / "config.toml", overrides)
     if not path.exists():
         check_config(folder, config, configs.values(configs.load(folder / "config.toml")))
-        return begin(folder, experiment.prepare(config, progress))
+        return begin(folder, experiment.prepare(config, progress, team), team)
     arrays, entries = storage.read_checkpoint(path)
     check_config(folder, config, entries["config"])
-    prepared = experiment.prepare(config, progress)
+    prepared = experiment.prepare(config, progress, team)
     data, then = fingerprints(prepared), entries["data"]
     changed = [name for name in {**then, **data} if data.get(name) != then.get(name)]
     if changed:
         raise DataError(f"{config.data.source}: not the data that the run was begun with: other {', '.join(changed)}")
     restored = training.restore(prepared.net, config, arrays, entries)
-    run = Run(folder, prepared, restored, data, time.monotonic(), _other_machine(entries["machine"]))
-    storage.clear_report(folder)
-    storage.write(folder / "config.toml", configs.dumps(config).encode())
-    _write_metrics(run)
+    run = Run(folder, prepared, restored, data, time.monotonic(), _other_machine(entries["machine"]), team)
+    if run.writes:
+        storage.clear_report(folder)
+        storage.write(folder / "config.toml", configs.dumps(config).encode())
+        _write_metrics(run)
     return run
 
 
 def note(run: Run, epoch: Epoch | None) -> None:
     """Write the epoch down, and the checkpoint if it is time; None stands for the middle of a long epoch."""
+    if not run.writes:
+        return
     if epoch is not None:
         storage.append(run.folder / "metrics.csv", _row(run, epoch))
     if time.monotonic() - run.saved >= run.experiment.config.train.checkpoint_seconds:
@@ -95,11 +111,13 @@ def save(run: Run) -> None:
 
 def finish(run: Run, interrupted: bool) -> dict[str, Any]:
     """Save the run, its model and its figures, which come back."""
-    save(run)
+    if run.writes:
+        save(run)
     last = run.progress.history[-1] if run.progress.history else None
-    result = experiment.result(run.experiment, experiment.measure(run.experiment), last, interrupted)
-    storage.write_model(run.folder / "model.npz", *experiment.model_file(run.experiment))
-    storage.write_json(run.folder / "result.json", result)
+    result = experiment.result(run.experiment, experiment.measure(run.experiment, run.team), last, interrupted)
+    if run.writes:
+        storage.write_model(run.folder / "model.npz", *experiment.model_file(run.experiment))
+        storage.write_json(run.folder / "result.json", result)
     return result
 
 
@@ -136,13 +154,19 @@ def check_config(folder: Path, config: Config, then: dict[str, Any]) -> None:
 
 
 def fingerprints(prepared: Experiment) -> dict[str, str]:
-    """A digest of each part of the data, as the net takes it, of the classes, and of how columns become inputs."""
+    """A digest of each part of the data, as the net takes it, of the classes, and of how columns become inputs. Of rows
+    on the disk it is all labels and about a thousand rows."""
     features = prepared.features
     columns = [*features.names, features.categories, *(getattr(features, name).tolist() for name in FITTED)]
     described = {"classes": prepared.dataset.classes.tolist(), "columns": columns}
     digests = {name: hashlib.sha256(repr(content).encode()).hexdigest() for name, content in described.items()}
     for name, part in prepared.parts.items():
         digest = hashlib.sha256(np.ascontiguousarray(part.y).data)
+        if isinstance(part.X1, Inputs):
+            for array in part.X1.sample():
+                digest.update(np.ascontiguousarray(array).data)
+            digests[f"{name} rows"] = digest.hexdigest()
+            continue
         sparse = hasattr(part.X1, "tocsr")
         for array in (part.X1.data, part.X1.indices, part.X1.indptr) if sparse else (part.X1,):
             digest.update(np.ascontiguousarray(array).data)

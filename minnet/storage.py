@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
     Raises ConfigError, or MinnetError where a folder cannot be made.
     """
     path = out if out is not None else Path("runs") / name
-    with _named(path, "made"):
+    with named(path, "made"):
         path.parent.mkdir(parents=True, exist_ok=True)
         number = 1
         while True:
@@ -48,7 +48,7 @@ def claim_folder(out: Path | None, name: str, overwrite: bool) -> Path:
 def clear(folder: Path) -> None:
     """Remove the files of a run, or of a repeated one with all its runs, and only them."""
     clear_report(folder)
-    with _named(folder, "cleared"):
+    with named(folder, "cleared"):
         if (folder / REPEAT_FILE).exists():
             for run in (path for path in folder.glob("seed-*/") if path.name[5:].isdecimal()):
                 clear(run)
@@ -64,7 +64,7 @@ def clear(folder: Path) -> None:
 def clear_report(folder: Path) -> None:
     """Remove what `minnet report` has written: another run, or more epochs, would make it untrue."""
     if is_report(folder):
-        with _named(folder, "cleared"):
+        with named(folder, "cleared"):
             for name in (*PICTURES, REPORT):
                 (folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not there, or there is more in it, which stays
@@ -73,13 +73,13 @@ def clear_report(folder: Path) -> None:
 
 def is_report(folder: Path) -> bool:
     """Whether there is a report.html of minnet in the folder."""
-    with _named(folder / REPORT, "read"):
+    with named(folder / REPORT, "read"):
         return (folder / REPORT).is_file() and REPORT_MARK.encode() in (folder / REPORT).read_bytes()
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder, unless it is there. Raises MinnetError where that fails."""
-    with _named(folder, "made"):
+    with named(folder, "made"):
         folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -87,7 +87,7 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
     """Raises ConfigError where `claim_folder` would refuse `out`, so that nobody waits for data only to hear that."""
     if out is None:
         return
-    with _named(out, "made"):
+    with named(out, "made"):
         if not out.exists():
             return
         if not out.is_dir():
@@ -101,16 +101,24 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
 
 
 def write(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a file whole or not at all: to a temporary file beside it, to the disk, then under its name.
+    """Write a file whole or not at all; as `writing` does it."""
+    with writing(path) as file:
+        for piece in [content] if isinstance(content, bytes) else content:
+            file.write(piece)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, that comes to be whole or not at all: a temporary file beside it, which in the end goes to
+    the disk, and then under its name.
 
     Raises MinnetError where that fails; an older file of that name is then still there, and no temporary one.
     """
-    with _named(path, "written"):
+    with named(path, "written"):
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
-                for piece in [content] if isinstance(content, bytes) else content:
-                    file.write(piece)
+            with temporary.open("w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -128,7 +136,7 @@ def write(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
 def append(path: Path, line: str) -> None:
     """Add one line to a text file, whole or not at all. Raises MinnetError where that fails."""
     content = f"{line}\n".encode()
-    with _named(path, "written"), path.open("ab", buffering=0) as file:
+    with named(path, "written"), path.open("ab", buffering=0) as file:
         end = file.tell()
         if file.write(content) < len(content):  # a disk takes what it has room for
             file.truncate(end)
@@ -175,7 +183,7 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # no such locks here
         yield
         return
-    with _named(folder, "opened"):
+    with named(folder, "opened"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
@@ -203,7 +211,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _named(path: Path, verb: str) -> Any:
+def named(path: Path, verb: str) -> Any:
     """Turns an OSError into one line that names the file."""
     try:
         yield

@@ -12,8 +12,9 @@ MANY_CLASSES = 20  # with more, the tables show the classes with the most mistak
 NAME_WIDTH = 24
 
 
-def opening(experiment: Experiment) -> str:
+def opening(experiment: Experiment, processes: int = 1) -> str:
     """Two lines: the data and its parts, the net and how it is trained; and what there is to know of the rows."""
+    shared = f", shared by {processes} processes" if processes > 1 else ""
     dataset, net, config = experiment.dataset, experiment.net, experiment.config
     parts = ", ".join(f"{name} {len(part.y)}" for name, part in experiment.parts.items())
     activations = "/".join(dict.fromkeys(net.activation)) or "no hidden layer"
@@ -22,7 +23,7 @@ def opening(experiment: Experiment) -> str:
     return (
         f"{dataset.name}: {N:,} rows, {D:,} features, {len(dataset.classes)} classes; {parts}\n"
         f"net {'-'.join(map(str, net.layer_sizes))}, {activations}, {net.theta.size:,} parameters; "
-        f"{config.optimizer.name}, learning rate {config.optimizer.learning_rate:g}, batches of {batch}"
+        f"{config.optimizer.name}, learning rate {config.optimizer.learning_rate:g}, batches of {batch}{shared}"
         + "".join(f"\n{note}" for note in dataset.notes)
     )
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.batches import Batches, Part
+from minnet.batches import ALONE, Batches, Part
 from minnet.config import Config, OptimizerConfig, TrainConfig
 from minnet.core.network import MLP, ROWS
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, State, blocks, clip_by_norm, decay, flush, new_state
 from minnet.core.softmax import cross_entropy
 from minnet.errors import ConfigError, TrainingError
+from minnet.parallel import Alone
 from minnet.sizes import Blocks, LayerSizes
 
 LARGE = 2**22  # rows of a batch times parameters, from which two threads are faster than one
@@ -116,6 +117,7 @@ def train(
     shuffle: bool = True,
     alpha: float = 0.0,
     constants: Settings | None = None,
+    team: Alone = ALONE,
 ) -> Iterator[Epoch | None]:
     """Train the net in place, yielding an Epoch after each, and None where an epoch is so long that the run should be
     saved within it. `progress` is where to start from, and is kept up to date at each yield and at the end.
@@ -124,14 +126,15 @@ def train(
 
     With a validation part, the run ends `patience` epochs after its best loss or accuracy there, and the weights of
     that epoch come back. Once `interrupted` is set, the run ends after the step at hand in the same way; an
-    epoch cut short is not yielded, and counts only if no epoch was finished.
+    epoch cut short is not yielded, and counts only if no epoch was finished. With a `team`, every process calls this
+    with the same arguments, and takes its share of each batch.
 
     Raises TrainingError when loss or weights stop being finite, or the loss explodes.
     """
     settings, constants = config.train, constants or optimizer_constants(config.optimizer)
     run, interrupted = progress or start(net, config), interrupted or threading.Event()
     theta_blocks, sizes = blocks(net.theta, net.dtheta, run.optimizer), LayerSizes(net)
-    batches = Batches(training, net, settings.batch_size)
+    batches = Batches(training, net, settings.batch_size, team)
     schedule = schedule or learning_rates(config, batches.steps)
     l2 = net.l2
     saved = time.perf_counter()
@@ -142,7 +145,8 @@ def train(
     while run.epoch <= settings.epochs and not _patience_is_over(run, validation, settings):
         limit = _limit(run, net)
         rate = 0.0
-        for batch in batches.epoch(_order(run, len(training.y), shuffle), run.step, run.correct):
+        order, before = _order(run, len(training.y), shuffle), run.correct if team.rank == 0 else 0
+        for batch in batches.epoch(order, run.step, before):
             rate = schedule.rate(run.t)
             run.t += 1
             run.step += 1
@@ -154,6 +158,9 @@ def train(
                 net.l2 = l2 + alpha / batch.w
                 loss += float(net.penalty())
             net.backward(batch.dlogp, batch.ws)
+            due = 0 < settings.checkpoint_seconds <= time.perf_counter() - saved
+            wishes = (team.size > 1 and interrupted.is_set(), due)  # alone, it is heard after the step at hand
+            loss, w, (stop, due) = team.average(net.dtheta, loss, batch.w, wishes)
 
             if not loss <= limit:
                 raise _lost(run, loss, config)
@@ -164,15 +171,16 @@ def train(
             take_step(net, watched, config, constants, run.t, rate)
 
             np.copyto(batch.z, z)
-            run.losses += loss * batch.w
-            run.weight += batch.w
-            if interrupted.is_set():
+            run.losses += loss * w
+            run.weight += w
+            if stop or (team.size == 1 and interrupted.is_set()):
+                interrupted.set()
                 break
-            if 0 < settings.checkpoint_seconds <= time.perf_counter() - saved and run.step < batches.steps:
-                run.correct, run.seconds = batches.correct(run.step), time.perf_counter() - begun
+            if due and run.step < batches.steps:
+                run.correct, run.seconds = _count(team, batches.correct(run.step)), time.perf_counter() - begun
                 yield None
                 saved = time.perf_counter()
-        run.correct, run.seconds = batches.correct(run.step), time.perf_counter() - begun
+        run.correct, run.seconds = _count(team, batches.correct(run.step)), time.perf_counter() - begun
         cut_short = run.step < batches.steps
         if not (cut_short and run.best_epoch) and not np.isfinite(net.theta).all():
             raise _diverged("a weight is not finite", run, config)
@@ -180,14 +188,20 @@ def train(
             break
         flush(run.optimizer)
 
-        measured = evaluate(net, validation) if validation is not None else None
+        measured = evaluate(net, validation, team) if validation is not None else None
         if measured and not math.isfinite(measured.loss):
             raise _diverged(f"the validation loss is {measured.loss}", run, config)
         yield _end_epoch(run, measured, settings.watch, rate, len(training.y), time.perf_counter() - begun, sizes)
-        if interrupted.is_set():
+        if _count(team, interrupted.is_set()):
+            interrupted.set()
             break
     if run.best_epoch:
         swap_best(run)
+
+
+def _count(team: Alone, n: int) -> int:
+    """The sum of n over the team."""
+    return int(team.add(np.array(int(n)))) if team.size > 1 else int(n)
 
 
 def swap_best(run: Progress) -> None:
@@ -367,19 +381,20 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-def evaluate(net: MLP, part: Part) -> Measured:
+def evaluate(net: MLP, part: Part, team: Alone = ALONE) -> Measured:
     """Mean cross-entropy and accuracy of the net on a part, without dropout, smoothing or weights of classes; the mean
-    is over the weights of the rows where they have any."""
-    predicted, loss = np.empty(len(part.y), np.intp), 0.0
-    w = part.w
-    for start in range(0, len(part.y), ROWS):
-        rows = slice(start, start + ROWS)
+    is over the weights of the rows where they have any. Each process of a team takes its share of the rows."""
+    mine, w = team.share(len(part.y)), part.w
+    predicted, sums = np.zeros(len(part.y), np.intp), np.zeros(2)
+    for start in range(mine.start, mine.stop, ROWS):
+        rows = slice(start, min(start + ROWS, mine.stop))
         z = net.logits(part.X1[rows], has_ones=True)
         z.argmax(axis=1, out=predicted[rows])
-        losses = cross_entropy(z, part.y[rows])
-        loss += float(losses.sum(dtype=np.float64) if w is None else w[rows] @ losses)
+        losses, right = cross_entropy(z, part.y[rows]), predicted[rows] == part.y[rows]
+        sums += [losses.sum(dtype=np.float64), right.sum()] if w is None else [w[rows] @ losses, w[rows] @ right]
+    loss, correct = team.add(sums).tolist()
     total = len(part.y) if w is None else w.sum()
-    return Measured(loss / total, float(np.average(predicted == part.y, weights=w)), predicted)
+    return Measured(loss / total, correct / total, team.add(predicted))
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:

@@ -89,7 +89,7 @@ def test_batches_are_of_batch_size_and_the_last_is_what_is_left(N, batch_size, c
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_batch_size_beyond_the_rows_means_all_rows_and_no_larger_buffers(sparse):
     batches = Batches(numbered(7, sparse=sparse), MLP([2, 3]), 10**12)
-    assert batches.steps == 1 and batches.C == 7
+    assert batches.steps == 1 and batches.S * batches.n == 7
     assert sorted(order(copies(batches))) == list(range(7))
 
 
@@ -108,18 +108,18 @@ def test_a_chunk_is_of_whole_batches_and_keeps_to_its_limits_unless_it_is_one_ba
         part = numbered(N, sparse=sparse)
         X_bytes = (part.X1.data.nbytes + part.X1.indices.nbytes) / N if sparse else 3 * 4
         n, row_bytes = min(batch_size, N), 4 * 2 * 3 + X_bytes
-        assert batches.C % n == 0
-        assert n <= batches.C <= max(n, min(int(chunk[0] / row_bytes), chunk[1] * n))
+        assert n <= batches.S * n <= max(n, min(int(chunk[0] / row_bytes), chunk[1] * n))
 
 
 def test_without_limits_that_matter_a_chunk_is_the_whole_part():
-    chunks = [Batches(numbered(N), MLP([2, 3]), 4).C for N in (40, 41, 3)]
+    made = [Batches(numbered(N), MLP([2, 3]), 4) for N in (40, 41, 3)]
+    chunks = [batches.S * batches.n for batches in made]
     assert chunks == [40, 44, 3]
 
 
 def test_batches_are_views_of_the_same_buffers_in_every_chunk_and_epoch():
     batches = in_chunks((300, 9), numbered(40), MLP([2, 3]), 4)
-    assert 4 <= batches.C < 20
+    assert 4 <= batches.S * batches.n < 20
     buffers = (batches.X1, batches.full.dlogp, batches.full.r, batches.full.z)
     for _ in range(2):
         for batch in batches.epoch(np.random.default_rng(0).permutation(batches.N)):

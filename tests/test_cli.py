@@ -249,7 +249,7 @@ def test_python_m_minnet_train_does_the_same_as_main(train):
     ("arguments", "code", "said"),
     [
         ([], 2, "no command"),
-        (["zebra"], 2, "unknown command 'zebra': choose from train, predict, evaluate, report, study, check"),
+        (["zebra"], 2, "unknown command 'zebra': choose from train, predict, evaluate, report, shard, study, check"),
         (["trian"], 2, "unknown command 'trian'; did you mean train?"),
         (["stduy"], 2, "unknown command 'stduy'; did you mean study?"),
         (["chekc", "iris"], 2, "unknown command 'chekc'; did you mean check?"),
@@ -469,7 +469,7 @@ def test_a_folder_that_cannot_be_made_is_a_problem_in_one_line(out, train):
 
 
 def test_out_of_memory_is_one_line(train, monkeypatch):
-    def prepare(config, progress):
+    def prepare(config, progress, team):
         raise MemoryError
 
     monkeypatch.setattr(experiment, "prepare", prepare)
@@ -512,8 +512,8 @@ def signals_after(epoch: int, *numbers: int) -> Callable:
     """The training loop, but that signals arrive once that many epochs are done."""
     real = training.train
 
-    def train(*arguments):
-        epochs = real(*arguments)
+    def train(*arguments, team):
+        epochs = real(*arguments, team=team)
         for _ in range(epoch):
             yield next(epochs)
         for number in numbers:
@@ -568,7 +568,7 @@ def test_a_second_signal_stops_at_once(number, code, train, monkeypatch):
 
 
 def test_an_interrupt_before_training_is_one_line_and_writes_nothing(train, monkeypatch):
-    monkeypatch.setattr(experiment, "prepare", lambda config, progress: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(experiment, "prepare", lambda *arguments: signal.raise_signal(signal.SIGINT))
     before = files()
     answer = train("iris.toml")
     assert answer.code == 130

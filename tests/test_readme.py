@@ -1,7 +1,10 @@
 """The README and the configs: what they show works, and the figures that they quote agree."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,7 @@ def test_the_search_on_dask_runs_as_it_stands():
 
 LINES = [line for block in blocks("sh") for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("python train.py ") and "--resume" not in line]
+COMMANDS = [line for line in COMMANDS if "data.source=rows" not in line]  # below, where the folder is made before
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -50,7 +54,7 @@ def test_the_commands_that_it_shows_are_taken(command, monkeypatch, capsys):
 
 def own_data():
     """The commands about a file of one's own, in their order."""
-    own = README.split("\n## Your own data\n")[1].split("\n## What to read")[0]
+    own = README.split("\n## Your own data\n")[1].split("\n## More than one process")[0]
     return [line for line in LINES if f"\n{line}\n" in own]
 
 
@@ -78,6 +82,22 @@ def test_the_commands_for_own_data_do_what_they_say_one_after_the_other(tmp_path
     assert Path("answers.csv").read_text().split("\n")[0] == "prediction,p(a),p(b)"
     assert said[6].startswith("new.csv: 30 rows, loss ")
     assert all("\ngoing on after " in text for text in said[7:])
+
+
+def test_the_commands_for_many_processes_and_large_data_run_as_they_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("configs", "train.py"):
+        Path(name).symlink_to(ROOT / name)
+    Path("rows.csv").write_text("".join(f"{i % 7},{i % 5 - i % 2 * 4},{'ab'[i % 2]}\n" for i in range(120)))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    shown = README.split("\n## More than one process")[1].split("```")[1].splitlines()
+    for line in shown[2:]:
+        command = line.partition("#")[0].replace("minnet ", "python -m minnet ")
+        ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=100)
+        assert (ended.returncode, ended.stderr) == (0, ""), line
+    assert Path("runs/digits/model.npz").exists()
+    assert Path("runs/rows/model.npz").exists()
 
 
 def test_the_commands_that_look_at_runs_do_what_they_say_one_after_the_other(tmp_path, monkeypatch, capsys):

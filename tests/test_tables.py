@@ -788,8 +788,8 @@ def test_a_large_array_of_a_folder_stays_on_the_disk(monkeypatch):
     monkeypatch.setattr(arrays, "MAPPED_BYTES", 47)
     read_in = read("d")
     assert isinstance(read_in.X, np.memmap) and not read_in.X.flags.writeable and rows(read_in) == X23.tolist()
-    np.save("d/X.npy", X23.astype("i8"))  # as many bytes, but another copy is needed anyway
-    assert not isinstance(read("d").X, np.memmap)
+    np.save("d/X.npy", X23.astype("i8"))
+    assert isinstance(read("d").X, np.memmap) and rows(read("d")) == X23.astype("i8").tolist()
 
 
 def test_without_labels_no_y_is_read():

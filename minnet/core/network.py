@@ -30,13 +30,16 @@ class Workspace:
     h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
     result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, log_total, p: see softmax.
     dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l]; mean_dp (N, 1) is <dp, p>. `uniform` and scratch[l] are
-    room for the draws of masks and for slopes.
+    room for the draws of masks and for slopes. The N rows may be the slice `rows` of a batch of `whole` rows, of which
+    other processes have the rest: masks are drawn for all of it, so that they are the same however it is cut.
 
     Arrays (N, K) lie in memory column by column: NumPy then works on N numbers at a time where it reduces over
     the classes or spreads a number per row, not on K, which is mostly smaller.
     """
 
-    def __init__(self, net: "MLP", N: int, backward: bool = True) -> None:
+    def __init__(
+        self, net: "MLP", N: int, backward: bool = True, rows: slice | None = None, whole: int | None = None
+    ) -> None:
         def array(*shape: int) -> NDArray:
             return np.empty(shape, net.dtype)
 
@@ -46,6 +49,7 @@ class Workspace:
         hidden, n_out, K = net.layer_sizes[1:-1], net.layer_sizes[-1], net.K
         dropout = backward and net.dropout > 0
         self.N = N
+        self.rows, self.whole = rows or slice(0, N), N if whole is None else whole
         self.z = columns(K)
         self.z[:, 0] = 0  # the first of two classes, where there is one output unit
         self.a = [*(array(N, n) for n in hidden), self.z[:, -n_out:]]
@@ -53,7 +57,7 @@ class Workspace:
         self.kept: list[Any] = [None, *(h1[:, :-1] for h1 in self.h1[1:])]
         self.h: list[Any] = [None, *(array(N, n) for n in hidden)] if dropout else self.kept
         self.mask: list[Any] = [None, *(np.ones((N, n), net.dtype) for n in hidden)] if dropout else []
-        self.uniform = np.empty(N * max(hidden, default=0) if dropout else 0, np.float32)
+        self.uniform = np.empty(self.whole * max(hidden, default=0) if dropout else 0, np.float32)
         self.shifted, self.p, self.total, self.log_total = columns(K), columns(K), array(N, 1), array(N, 1)
         if backward:
             self.dp, self.dz, self.mean_dp = columns(K), columns(K), array(N, 1)
@@ -221,9 +225,10 @@ class MLP:
         Srivastava et al. 2014, section 10). They hold until drawn again, which gradient checks rely on."""
         keep = 1 - self.dropout
         for mask in ws.mask[1:]:
-            uniform = ws.uniform[: mask.size].reshape(mask.shape)
+            n = mask.shape[1]
+            uniform = ws.uniform[: ws.whole * n].reshape(ws.whole, n)
             rng.random(out=uniform, dtype=np.float32)
-            np.less(uniform, keep, out=mask)
+            np.less(uniform[ws.rows], keep, out=mask)
             np.divide(mask, keep, out=mask)
 
     def targets(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[NDArray, NDArray]:

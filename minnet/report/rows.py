@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import data, experiment, runs, storage
+from minnet.core.network import ROWS
 from minnet.core.softmax import softmax
 from minnet.errors import DataError
 from minnet.experiment import Experiment
@@ -50,8 +52,14 @@ def of_test(run: Run) -> Rows:
     if entries["data"] != runs.fingerprints(prepared):
         raise DataError(f"{run.config.data.source}: not the data that the run was trained on")
     with np.errstate(all="ignore"):
-        p = softmax(prepared.net.logits(part.X1, has_ones=True))
+        p = softmax(np.concatenate([prepared.net.logits(X1, has_ones=True) for X1 in _blocks(part.X1)]))
     return Rows(prepared, p, part.y, data.split(prepared.dataset, run.config.data)[2])
+
+
+def _blocks(X1: Any) -> Iterator[Any]:
+    """A part's rows, which may be on the disk, a block at a time."""
+    for start in range(0, X1.shape[0], ROWS):
+        yield X1[start : start + ROWS]
 
 
 @dataclass

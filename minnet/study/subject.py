@@ -61,7 +61,7 @@ def of_data(config: Config, row: int, model: Path | None = None) -> Subject:
     if model is not None:
         fitted, start = _use(model, run), f"from {model}"
     one = data.prepare(dataset, np.array([row]), fitted, net)
-    X = one.X1 if hasattr(one.X1, "tocsr") else one.X1[:, :-1]
+    X = one.X1[:] if hasattr(one.X1, "tocsr") else one.X1[:, :-1]
     names = ("training", "validation", "test")
     part = next(name for name, rows in zip(names, data.split(dataset, config.data), strict=True) if row in rows)
     y = int(one.y[0])

@@ -1,19 +1,22 @@
 """svmlight and libsvm: a label and the features that are not 0, by index."""
 
+import io
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minnet.errors import DataError
 from minnet.tables.cells import short
+from minnet.tables.mapped import MAX_FEATURES
 from minnet.tables.stream import opened
 from minnet.tables.table import Table, check_not_infinite, whole
 
 SUFFIXES = (".svm", ".svmlight", ".libsvm")
-MAX_FEATURES = 10**7  # a larger index is a mistake, as weights for so many would not fit
+STEP_BYTES = 1 << 26  # of text at a time, if rows need not be in memory all at once
 _NUMBER = rb"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _ROW = re.compile(rb"(?:%b(?:\s+qid:\d+)?(?:\s+\d{1,18}:%b)*)?" % (_NUMBER, _NUMBER))
 _INDEX = re.compile(rb"\s(\d+):")
@@ -27,6 +30,7 @@ def read(
     features: int | None,
     base: int | None,
     progress: Callable[[int], object] | None,
+    sink: Callable[[Any], None] | None = None,
 ) -> Table:
     """X as csr, by scikit-learn's parser, once every line is known to be what it takes."""
     from sklearn.datasets import load_svmlight_file
@@ -60,9 +64,36 @@ def read(
         )
     if D < 1:
         raise DataError(f"{shown}: has no features in any row")
-    with opened(path, None) as file:
-        X, y = load_svmlight_file(file, n_features=D + base, zero_based=True)
-    table = Table(shown, [f"x{j}" for j in range(D)], X[:, base:], numbers=np.array(numbers), base=base)
-    check_not_infinite(table)
-    table.y = whole(y, table) if labels else None
+    table = Table(shown, [f"x{j}" for j in range(D)], None, base=base)
+    given, seen = [], 0
+    for lines in _pieces(path, STEP_BYTES if sink else 0):
+        X, y = load_svmlight_file(lines, n_features=D + base, zero_based=True)
+        table.X, table.numbers = X[:, base:], np.array(numbers[seen : seen + len(y)])
+        check_not_infinite(table)
+        given.append(y)
+        seen += len(y)
+        if sink:
+            sink(table.X)
+            table.X = table.X[:0]
+    table.numbers = np.array(numbers)
+    table.y = whole(np.concatenate(given), table) if labels else None
     return table
+
+
+def _pieces(path: Path, size: int) -> Iterator[Any]:
+    """The file, or if a size is given its rows in pieces of about so many bytes."""
+    with opened(path, None) as file:
+        if not size:
+            yield file
+            return
+        lines: list[bytes] = []
+        held = 0
+        for line in file:
+            content = line.partition(b"#")[0].strip()
+            lines += [content] if content else []
+            held += len(content)
+            if held > size:
+                yield io.BytesIO(b"\n".join(lines))
+                lines, held = [], 0
+        if lines:
+            yield io.BytesIO(b"\n".join(lines))

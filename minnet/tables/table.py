@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minnet.errors import ConfigError, DataError
 from minnet.tables.cells import as_number, no_number
+from minnet.tables.mapped import is_mapped
 
 BLOCK_BYTES = 1 << 20  # of a dense X that is tested at a time
 
@@ -39,9 +40,9 @@ class Table:
         return f"{self.path}: {where}, column {column!r}"
 
     def first_missing(self) -> tuple[int, str] | None:
-        """Row and column of the first missing cell, if there is one."""
+        """Row and column of the first missing cell, if there is one; an X on the disk is not looked through."""
         found = [(int(np.argmax(cells == "")), name) for name, cells in self.text.items() if (cells == "").any()]
-        place = _first(np.isnan, self.X)
+        place = None if is_mapped(self.X) else _first(np.isnan, self.X)
         return min([*found, *([(place[0], self.names[place[1]])] if place else [])], default=None)
 
     def text_error(self, column: str) -> DataError:

@@ -77,10 +77,11 @@ class _Layout:
 
 
 class _Rows:
-    """The rows read so far; X has room for about as many as there will be, and grows in place."""
+    """The rows read so far; X has room for about as many as there will be, and grows in place. With a sink, X holds one
+    block after the other, which goes there."""
 
-    def __init__(self, layout: _Layout, room: int):
-        self.layout, self.count = layout, 0
+    def __init__(self, layout: _Layout, room: int, sink: Callable[[NDArray], None] | None):
+        self.layout, self.count, self.sink = layout, 0, sink
         self.numbers: list[NDArray] = []
         self.numeric = [j for j, text in enumerate(layout.text) if not text]
         self.words = {j: _Words() for j, text in enumerate(layout.text) if text}
@@ -121,6 +122,9 @@ class _Rows:
             words.add(cells[f"text{j}"])
         self.count = end
         self.numbers.append(numbers)
+        if self.sink:
+            self.sink(self.X[:end])
+            self.count = 0
 
     def close(self) -> NDArray:
         """No more rows; the number of each one's line (N,)."""
@@ -183,6 +187,7 @@ def read(
     labels: bool,
     features: int | None,
     size: int,
+    sink: Callable[[NDArray], None] | None = None,
 ) -> Table:
     """The rows of a text file of so many bytes, 0 if unknown; the other options are those of formats.read."""
     blocks = _blocks(file, path)
@@ -197,7 +202,7 @@ def read(
     for j, name in enumerate(layout.names):
         layout.text[j] |= j == y or name in categorical
     in_start = sum(map(len, lines)) + len(lines)  # bytes, or a little less
-    rows = _Rows(layout, room=int(1.05 * len(lines) * size / in_start))
+    rows = _Rows(layout, 0 if sink else int(1.05 * len(lines) * size / in_start), sink)
     above = int(numbers[0]) if layout.header else 0
     rows.add(line + above, start[above:], quoted)
     for block in blocks:
