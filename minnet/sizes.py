@@ -1,10 +1,8 @@
 """How large each layer's gradient is, and how far a step moves its weights: what tells a net that learns from one that
 stands still or bursts."""
 
-import math
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,34 +22,40 @@ class LayerSizes:
 
     def __init__(self, net: MLP) -> None:
         self.net = net
-        ends = np.cumsum([0, *(W.size + b.size for W, b in zip(net.weights, net.biases, strict=True))]).tolist()
-        self.layers = [slice(*cut) for cut in pairwise(ends)]
+        starts = np.cumsum([0, *(W.size + b.size for W, b in zip(net.weights, net.biases, strict=True))])[:-1]
         self.gradient: list[float] = []
         self.update: list[float] = []
+        self.cuts = []  # of each block: where it lies, its layers, and where in it each of them begins
+        for start in range(0, net.theta.size, BLOCK):
+            layers = np.flatnonzero((starts < start + BLOCK) & (np.append(starts[1:], net.theta.size) > start))
+            self.cuts.append((slice(start, start + BLOCK), layers, np.maximum(starts[layers] - start, 0)))
 
     def watch(self, blocks: Blocks) -> Blocks:
         """The same blocks of theta for the step at hand, whose gradient is in net.dtheta: measured before, and each
         again once it has been updated."""
-        self.gradient = [_norm(self.net.dtheta[layer]) for layer in self.layers]
+        gradient = np.zeros(len(self.net.weights))
+        for block, layers, starts in self.cuts:
+            gradient[layers] += _squares(self.net.dtheta[block], starts)
+        self.gradient = _roots(gradient)
         return self._changes(blocks)
 
     def _changes(self, blocks: Blocks) -> Iterator[tuple[NDArray, NDArray, State]]:
-        weights = [_norm(self.net.theta[layer]) for layer in self.layers]
-        squares = [0.0] * len(self.layers)
-        for start, block in zip(range(0, self.net.theta.size, BLOCK), blocks, strict=True):
+        weights, changes = np.zeros((2, len(self.net.weights)))
+        for (_, layers, starts), block in zip(self.cuts, blocks, strict=True):
             before = block[0].copy()
+            weights[layers] += _squares(before, starts)
             yield block
             before -= block[0]
-            for l, layer in enumerate(self.layers):
-                norm = _norm(before[max(0, layer.start - start) : max(0, layer.stop - start)])
-                squares[l] += norm * norm
-        self.update = [_finite(math.sqrt(s) / (w or 1)) for s, w in zip(squares, weights, strict=True)]
+            changes[layers] += _squares(before, starts)
+        self.update = _roots(changes / np.where(weights > 0, weights, 1))
 
 
-def _norm(x: NDArray) -> float:
-    return _finite(math.sqrt(np.einsum("i,i->", x, x, dtype=np.float64)))
+def _squares(x: NDArray, starts: NDArray) -> NDArray:
+    """The sum of squares from each start to the next, in float64."""
+    with np.errstate(over="ignore"):
+        return np.add.reduceat(np.square(x, dtype=np.float64), starts)
 
 
-def _finite(size: float) -> float:
-    """No file holds infinity."""
-    return min(size, sys.float_info.max)
+def _roots(squares: NDArray) -> list[float]:
+    """As no file holds infinity, the largest number in its place."""
+    return np.minimum(np.sqrt(squares), sys.float_info.max).tolist()
