@@ -87,8 +87,9 @@ def shard(
     Raises ConfigError where the folder is not empty, DataError and ConfigError for a source that is no table of
     numbers with labels, or of numbers that are missing or beyond `dtype`; then nothing is left of it.
     """
-    if folder.is_file():
-        raise ConfigError(f"{one_line(folder)}: is a file; name a folder")
+    with storage.named(folder, "made"):
+        if folder.is_file():
+            raise ConfigError(f"{one_line(folder)}: is a file; name a folder")
     with _new(folder), storage.named(folder, "written"), ExitStack() as stack:
         made: list[Column | Sparse] = []
         rows = 0

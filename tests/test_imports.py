@@ -60,7 +60,7 @@ MINNET = {
     | {"config", "errors"}
     | {f"report.{name}" for name in ("folder", "page", "pictures", "rows", "svg")},
     "report.several": {"config", "repeat"} | {f"report.{name}" for name in ("folder", "page", "pictures", "svg")},
-    "report.write": {"errors"} | {f"report.{name}" for name in ("folder", "page", "several", "single")},
+    "report.write": {"errors", "storage"} | {f"report.{name}" for name in ("folder", "page", "several", "single")},
     "study.__init__": set(),
     "study.text": set(),
     "study.subject": CORE | {"config", "data", "errors", "experiment", "features", "prediction", "training"},

@@ -543,6 +543,13 @@ def test_a_long_name_leaves_room_for_the_picture(tmp_path):
     assert {line[0] for line in table(tmp_path / "out", "By test accuracy")} == {"plain", folder.name}
 
 
+def test_a_name_too_long_and_an_image_for_several_runs_are_one_line(home, capsys):
+    assert cli.main(["report", "a" * 300]) == 1
+    assert capsys.readouterr().err == f"minnet: {'a' * 300}: cannot be read: File name too long\n"
+    assert cli.main(["report", "plain", "moons", "--image", "8x8"]) == 2
+    assert capsys.readouterr().err == "minnet: --image: shows the rows of one run, not of several: leave it out\n"
+
+
 def test_pictures_of_another_are_not_written_over(tmp_path, capsys):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/curves.svg").write_text("mine")

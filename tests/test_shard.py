@@ -429,6 +429,11 @@ def test_a_missing_cell_is_said_at_once(streamed, command, monkeypatch):
     assert not Path("out").exists()
 
 
+def test_a_name_too_long_is_one_line(command):
+    answer = command("shard", "iris", "a" * 300)
+    assert (answer.code, answer.line()) == (1, f"{'a' * 300}: cannot be made: File name too long")
+
+
 def test_numbers_beyond_float32_are_not_written_as_infinity(command):
     write("t.csv", csv_of().replace(repr(X[200, 2].item()), "1e300"))
     answer = command("shard", "t.csv", "out", "--dtype", "float32")
