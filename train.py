@@ -1,4 +1,4 @@
-"""python train.py [CONFIG.toml] [section.key=value ...]: the same as `minnet train`; --help lists everything."""
+"""python train.py [CONFIG.toml] [section.key=value ...]: the same as `minnet train`."""
 
 import sys
 

@@ -1,228 +1,121 @@
-"""python -m benchmarks [--quick] [CASE ...]: time minnet beside its peers and write RESULTS.md and results.svg.
+"""python -m benchmarks [--only CASE] [--turns N], or --beside CHECKOUT
 
-Peers that are not installed are left out (pip install -e ".[bench]" installs them). They take turns, each in a
-process of its own, several times over; figures are medians, with the smallest and the largest beside them, and ratios
-are the median of the ratios of each turn. Where one turn takes long, there are at most FEW. --quick takes one turn of
-everything, and writes nothing.
+Time minnet beside its peers, and write RESULTS.md and results.svg; with --only, print one case's
+tables instead. Peers that are not installed are left out: pip install -e ".[bench]". They take
+turns, each in a process of its own; figures are medians, and ratios medians of each turn's ratio.
 """
 
 import argparse
-import importlib.metadata
-import importlib.util
-import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
-import time
-from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
-from benchmarks import report
-from benchmarks.nets import NETS
+import numpy as np
 
-PACKAGES = {"scikit-learn": "sklearn", "PyTorch": "torch", "JAX, step": "jax", "JAX, epoch": "jax", "JAX": "jax"}
-ROADS, CLASSES = ("jacobian", "vjp", "fused"), (10, 100, 1000, 10_000)
-ROWS, WIDTHS = (1_000, 10_000, 100_000, 1_000_000), (16, 64, 256, 1024, 2048)
+from benchmarks import beside, jobs, report, running
+from benchmarks.nets import NETS, Net
+from benchmarks.running import Answers, in_turns, in_workers, job, launch
+
 FEW = 3  # turns at most of what takes long
-LAUNCH = Path(__file__).with_name("launch.py")
-ONE_CALL_EACH = {  # whole processes
-    "import numpy": ["-c", "import numpy"],
-    "import minnet": ["-c", "import minnet"],
-    report.DATA_SETS: ["-c", "import sklearn.datasets"],
-    report.COMMAND: ["train.py", "configs/digits.toml", "--quiet", "--overwrite", "--out"],
+PAIRS = 10  # turns beside an older checkout, for each turn asked for
+N, D = 1_000_000, 50  # of the file that is read
+DOCUMENT, PICTURE = (Path(__file__).with_name(name) for name in ("RESULTS.md", "results.svg"))
+USUAL = ("minnet", "scikit-learn", "PyTorch")
+SMALL, DIGITS, MEDIUM, WIDE = NETS
+TWO_EPOCHS = {SMALL: NETS[SMALL]._replace(epochs=2)}
+FITTED = [(row, dtype) for row in (SMALL, DIGITS, MEDIUM) for dtype in ("float32", "float64")]
+FITTED = {f"{row}, {dtype}": NETS[row]._replace(dtype=dtype) for row, dtype in FITTED}
+GROWN = {f"{n:,} rows": Net((64, 64, 10), 32, n) for n in (1024, 10_240, 102_400, 1_024_000)}
+GROWN |= {f"{n:,} units": Net((784, n, 10), 128, 2560) for n in (16, 64, 256, 1024, 2048)}
+CLASSES = {f"{K:,} classes": K for K in (10, 100, 1000, 10_000)}
+PREDICTED = {row: NETS[row] for row in (DIGITS, MEDIUM)}
+TIMED = {  # peers, their job, what it is done for in each row, turns at most
+    "steps": (("floor", *USUAL, "JAX, step", "JAX, epoch"), jobs.train, NETS, 99),
+    "scalar": (("minnet", "scalar"), jobs.train, TWO_EPOCHS, FEW),
+    "fits": (("minnet.MLPClassifier", "scikit-learn"), jobs.train, FITTED, 99),
+    "growth": (USUAL, jobs.train, GROWN, FEW),
+    "gradients": (("jacobian", "vjp", "fused"), jobs.output_gradient, CLASSES, FEW),
+    "predict": (USUAL, jobs.predict, PREDICTED, 99),
 }
 
 
-class Worker:
-    """A process of benchmarks.worker."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def do(self, job: str, **arguments) -> dict:
-        """The answer to a job."""
-        self.process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"the process for {job} {arguments} ended: see above")
-        time.sleep(0.05)  # threads that wait for more stop turning in circles
-        return json.loads(answer)
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+def timed(case: str, turns: int) -> Answers:
+    """The answers of the peers that are installed."""
+    peers, do, rows, most = TIMED[case]
+    return in_workers(dict.fromkeys(peers, ()), do, rows, min(turns, most))
 
 
-def installed(peers) -> list[str]:
-    """Those that can be imported."""
-    return [peer for peer in peers if peer not in PACKAGES or importlib.util.find_spec(PACKAGES[peer])]
+def processes(turns: int) -> Answers:
+    """Starts and whole commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, rows, run = (str(Path(folder, name)) for name in ("model", "rows.csv", "run"))
+        launch(["-m", "minnet", "train", "iris", "--quiet", "--out", model])
+        np.savetxt(rows, np.random.default_rng(0).random((100, 4)), "%.3f", ",")
+        calls = {
+            "import numpy": ["-c", "import numpy"],
+            "import minnet": ["-c", "import minnet"],
+            "minnet --help": ["-m", "minnet", "--help"],
+            "minnet study": ["-m", "minnet", "study"],
+            "minnet predict, 100 rows": ["-m", "minnet", "predict", model, rows],
+            "import sklearn.datasets": ["-c", "import sklearn.datasets"],
+            "train.py": ["train.py", "--quiet", "--overwrite", "--out", run],
+        }
+        return in_turns(calls, ["process"], lambda row, _, turn: launch(calls[row]), turns)
 
 
-def taking_turns(peers: list[str], jobs: dict, turns: int) -> dict:
-    """{(job's name, peer): [answers]}, from {name: (job, arguments, peers that do it)}; a first turn is not counted."""
-    answers = defaultdict(list)
-    workers = {peer: Worker() for peer in peers}
-    for name, (job, arguments, doing) in jobs.items():
-        for turn in range(turns + 1):
-            for peer in [peer for peer in doing if peer in workers]:
-                answer = workers[peer].do(job, peer=peer, **arguments)
-                if turn > 0 or turns == 0:
-                    answers[name, peer].append(answer)
-        say(f"  {name}")
-    for worker in workers.values():
-        worker.close()
-    return answers
+def whole(turns: int) -> Answers:
+    """Whole processes that train, in each turn from another seed."""
+    peers = filter(running.is_installed, (*USUAL, "JAX, epoch"))
+    call = lambda row, peer, turn: launch(job("whole", peer, NETS[row], turn))  # noqa: E731
+    return in_turns(NETS, peers, call, min(turns, FEW))
 
 
-def steps(turns: int) -> dict:
-    """Training steps on the four nets."""
-    peers = installed(["floor", "minnet", "scikit-learn", "PyTorch", "JAX, step", "JAX, epoch"])
-    jobs = {name: ("train", {"net": name}, peers) for name in NETS}
-    jobs["iris, 2 epochs"] = ("train", {"net": "iris", "epochs": 2}, ["minnet", "scalar"])
-    return taking_turns([*peers, "scalar"], jobs, turns)
+def reading(turns: int) -> Answers:
+    """Reading a text file of N x D numbers, 1,000 rows over and over."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "numbers.csv")
+        block = np.random.default_rng(0).normal(size=(1000, D)).tolist()
+        text = "".join(",".join(f"{x:.6g}" for x in row) + "\n" for row in block)
+        with path.open("w") as file:
+            file.writelines(text for _ in range(N // 1000))
+        call = lambda row, peer, turn: launch(job("read", peer, str(path)))  # noqa: E731
+        return in_turns(["numbers"], ["minnet", "numpy.loadtxt"], call, min(turns, FEW))
 
 
-def fits(turns: int) -> dict:
-    """MLPClassifier.fit, in both dtypes."""
-    peers = ["minnet", "scikit-learn"]
-    jobs = {
-        f"{net} {dtype}": ("fit", {"net": net, "dtype": dtype}, peers)
-        for net in ("iris", "digits", "784-256")
-        for dtype in ("float32", "float64")
-    }
-    return taking_turns(peers, jobs, turns)
+def members() -> str:
+    """What benchmarks.members prints, with one BLAS thread."""
+    code = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; from benchmarks import members"
+    return f"```text\n{launch(['-c', f'{code}; members.main()'])['printed'].rstrip()}\n```"
 
 
-def growth(turns: int) -> dict:
-    """How cost grows with rows and with width."""
-    peers = installed(["minnet", "scikit-learn", "PyTorch"])
-    jobs = {f"{n} rows": ("rows", {"n": n}, peers) for n in ROWS}
-    jobs |= {f"{n} units": ("width", {"n": n}, peers) for n in WIDTHS}
-    return taking_turns(peers, jobs, min(turns, FEW))
-
-
-def roads(turns: int) -> dict:
-    """The three roads from p to dz, in time and memory."""
-    worker = Worker()
-    answers = {
-        (road, K): [worker.do("road", road=road, K=K) for _ in range(min(turns, FEW) or 1)]
-        for K in CLASSES
-        for road in ROADS
-    }
-    worker.close()
-    say("  roads")
-    return answers
-
-
-def prediction(turns: int) -> dict:
-    """Rows a second, from X to probabilities."""
-    peers = installed(["minnet", "scikit-learn", "PyTorch"])
-    jobs = {name: ("predict", {"net": name}, peers) for name in ("digits", "784-256")}
-    return taking_turns(peers, jobs, turns)
-
-
-def processes(turns: int, scratch: Path) -> dict:
-    """Whole processes: seconds, bytes at the peak, and for the cold starts accuracy and epochs."""
-    calls = {name: [*arguments] for name, arguments in ONE_CALL_EACH.items()}
-    calls[report.COMMAND].append(str(scratch / "run"))
-    for net in NETS:
-        for peer in installed(["minnet", "scikit-learn", "PyTorch", "JAX"]):
-            calls[net, peer] = ["-m", "benchmarks.cold", peer, net]
-    answers = defaultdict(list)
-    for turn in range(min(turns, FEW) + 1):
-        for name, arguments in calls.items():
-            seed = [str(turn)] if isinstance(name, tuple) else []
-            answer = launch(name, [*arguments, *seed])
-            if turn > 0 or turns == 0:
-                answers[name].append(answer)
-        say(f"  whole processes, turn {turn}")
-    return answers
-
-
-def launch(name, arguments: list[str]) -> dict:
-    """A Python process's seconds, bytes at the peak, accuracy and epochs; by a small process, see launch.py."""
-    call = subprocess.run([sys.executable, str(LAUNCH), *arguments], stdout=subprocess.PIPE, text=True)
-    if call.returncode != 0:
-        raise SystemExit(f"{name} failed")
-    answer = json.loads(call.stdout)
-    if isinstance(name, tuple):
-        accuracy, epochs = answer["printed"].split()
-        answer |= {"accuracy": float(accuracy), "epochs": int(epochs)}
-    return answer
-
-
-CASES = {"steps": steps, "fits": fits, "growth": growth, "roads": roads, "predict": prediction, "processes": processes}
-
-
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    blas = json.loads(
-        subprocess.run(
-            [sys.executable, "-c", "import json, numpy, threadpoolctl as t; print(json.dumps(t.threadpool_info()))"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
-    about = {"processor": f"{cpu}, {os.cpu_count()} cores", "Python": platform.python_version()}
-    for name in ("numpy", "scikit-learn", "torch", "jax"):
-        if importlib.util.find_spec({"scikit-learn": "sklearn"}.get(name, name)):
-            about[name] = importlib.metadata.version(name)
-    for library in blas[:1]:
-        about["NumPy's BLAS"] = f"{library['internal_api']} {library['version']}, {library['num_threads']} threads"
-    return about
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
+def pairs(turns: int, checkout: str) -> Answers:
+    """Steps of another checkout's minnet and of this one."""
+    peers = {"before": (beside.use, (str(Path(checkout).resolve()),)), "minnet": ()}
+    return in_workers(peers, jobs.train, NETS, PAIRS * turns)
 
 
 def main() -> None:
-    """Run the cases, and write them down."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "cases", nargs="*", metavar="CASE", help=f"only these of {', '.join(CASES)}; nothing is written"
-    )
-    parser.add_argument(
-        "--turns",
-        type=int,
-        default=7,
-        help=f"how often each peer is timed (7); growth, roads, processes: at most {FEW}",
-    )
-    parser.add_argument("--quick", action="store_true", help="one turn, nothing is written")
+    """Run the cases, and write or print their tables."""
+    cases = {case: partial(timed, case) for case in TIMED}
+    cases |= {"processes": processes, "whole": whole, "reading": reading}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=cases, help="print one case's tables")
+    parser.add_argument("--turns", type=int, default=7, help="how often each peer is timed")
+    parser.add_argument("--beside", metavar="CHECKOUT", help="only steps, beside an older minnet")
     options = parser.parse_args()
-    if unknown := set(options.cases) - set(CASES):
-        parser.error(f"no case {', '.join(sorted(unknown))}: choose from {', '.join(CASES)}")
-    writes = not (options.cases or options.quick)
-    if writes and not importlib.util.find_spec("matplotlib"):
+    if not running.is_installed("picture"):
         parser.error('the picture needs matplotlib: pip install -e ".[bench]"')
-    turns, results = 0 if options.quick else options.turns, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in options.cases or CASES:
-            say(name)
-            results[name] = CASES[name](turns, Path(scratch)) if name == "processes" else CASES[name](turns)
-    text = report.markdown(results, machine())
-    if writes:
-        folder = Path(__file__).parent
-        (folder / "RESULTS.md").write_text(text, encoding="utf-8")
-        report.picture(results, folder / "results.svg")
-    else:
-        print(text)
+    if options.beside:
+        cases = {"beside": partial(pairs, checkout=options.beside)}
+    results = {name: cases[name](options.turns) for name in options.only or cases}
+    blocks = report.tables(results)
+    if options.only:
+        print(*(f"{name}\n\n{block}\n" for name, block in blocks.items()), sep="\n")
+        return
+    if not options.beside:
+        blocks |= {"machine": running.machine(), "members": members()}
+        PICTURE.write_text(report.picture(results), encoding="utf-8")
+    report.fill(DOCUMENT, blocks)
 
 
 if __name__ == "__main__":

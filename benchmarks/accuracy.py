@@ -1,68 +1,60 @@
-"""python -m benchmarks.accuracy [CONFIG.toml ...]: test accuracy over ten splits, beside the usual classifiers.
+"""python -m benchmarks.accuracy [CONFIG.toml ...]: test accuracy, as the configs quote it.
 
-Each config is trained with data.split_seed 0 to 9 and measured on the test part of each; scikit-learn's classifiers,
-untuned but for standardised features where they need them, learn and are measured on exactly the same rows. These
-are the figures that the configs quote. With no config: the four bundled sets.
+Each config (or, without one, those of the bundled sets) is trained with data.split_seed 0 to 9;
+untuned classifiers of scikit-learn learn and are tested on the same rows.
 """
 
 import sys
+import tempfile
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from sklearn import ensemble, linear_model, neural_network, svm
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
-from minnet import config, experiment, training
-from minnet.data import Dataset
+from benchmarks.report import grid
+from minnet import config as configs
+from minnet import data, runs
 
 SPLITS = range(10)
+LOGISTIC = linear_model.LogisticRegression(max_iter=5000)
+MLP = neural_network.MLPClassifier(max_iter=1000, random_state=0)
 PEERS = {
-    "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
-    "SVC": make_pipeline(StandardScaler(), SVC()),
-    "random forest": RandomForestClassifier(random_state=0),
-    "MLPClassifier": make_pipeline(StandardScaler(), MLPClassifier(max_iter=1000, random_state=0)),
+    "logistic regression": make_pipeline(StandardScaler(), LOGISTIC),
+    "SVC": make_pipeline(StandardScaler(), svm.SVC()),
+    "random forest": ensemble.RandomForestClassifier(random_state=0),
+    "MLPClassifier": make_pipeline(StandardScaler(), MLP),
 }
 
 
-def minnet_accuracy(path: Path, split: int) -> tuple[float, Dataset, float]:
-    """Test accuracy of a config on one split; its data and the size of its test part."""
-    settings = config.load(path, [f"data.split_seed={split}"])
-    run = experiment.prepare(settings)
-    with training.blas_threads(run.net, settings.train.batch_size):
-        for _ in training.train(run.net, run.parts["train"], run.parts.get("validation"), settings):
-            pass
-        return training.evaluate(run.net, run.parts["test"]).accuracy, run.dataset, settings.data.test_size
-
-
-def peer_accuracy(peer, dataset: Dataset, test_size: float, split: int) -> float:
-    """Test accuracy of a scikit-learn classifier on the same rows."""
-    X, X_test, y, y_test = train_test_split(
-        dataset.X, dataset.y, test_size=test_size, stratify=dataset.y, random_state=split
-    )
-    return clone(peer).fit(X, y).score(X_test, y_test)
+def accuracies(path: Path, split: int) -> dict[str, float]:
+    """Test accuracy of a config, and of each peer, on one split."""
+    config = configs.load(path, [f"data.split_seed={split}"])
+    with tempfile.TemporaryDirectory() as folder:
+        found = {"minnet": runs.train(config, Path(folder, "run"))["test_accuracy"]}
+    loaded, size = data.load(config.data), config.data.test_size
+    X, y = loaded.table.X, loaded.y
+    X, X_test, y, y_test = train_test_split(X, y, test_size=size, stratify=y, random_state=split)
+    return found | {
+        name: clone(peer).fit(X, y).score(X_test, y_test) for name, peer in PEERS.items()
+    }
 
 
 def main(paths: list[Path]) -> None:
-    """Print a table: a block for each config, a line for each classifier."""
-    warnings.simplefilter("ignore")  # some of the peers warn that they have not converged
+    """Print a table with a row for each classifier and a column for each config."""
+    warnings.simplefilter("ignore")  # some of the peers have not converged
+    found = defaultdict(list)
     for path in paths:
-        runs = [minnet_accuracy(path, split) for split in SPLITS]
-        rows = {f"minnet, {path}": [accuracy for accuracy, _, _ in runs]}
-        _, dataset, test_size = runs[0]
-        for name, peer in PEERS.items():
-            rows[name] = [peer_accuracy(peer, dataset, test_size, split) for split in SPLITS]
-        for name, accuracies in rows.items():
-            print(f"{np.mean(accuracies):.4f} ± {np.std(accuracies):.4f}  {name}", flush=True)
-        print()
+        for split in SPLITS:
+            for name, accuracy in accuracies(path, split).items():
+                found[name, path.stem].append(accuracy)
+    print(grid({at: f"{np.mean(x):.4f} ± {np.std(x):.4f}" for at, x in found.items()}))
 
 
 if __name__ == "__main__":
-    shipped = [Path("configs") / f"{name}.toml" for name in config.BUNDLED]
-    main([Path(argument) for argument in sys.argv[1:]] or shipped)
+    main([*map(Path, sys.argv[1:])] or [configs.shipped()[name] for name in configs.BUNDLED])

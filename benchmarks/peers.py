@@ -1,218 +1,162 @@
-"""Each peer trains the same net: a function of the net and a number of epochs that returns the seconds it took,
-without imports, compiling and the making of data, and the trained weights."""
+"""Each peer trains a net. It yields None when it is ready, with everything imported and compiled,
+and then its weights now and then, last at the end. It imports its package itself."""
 
-import time
+import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from benchmarks import nets
-from benchmarks.nets import LEARNING_RATE, Net
+from benchmarks import nets, scalar
+from benchmarks.nets import Net, Weights
 
-Trained = list[tuple[np.ndarray, np.ndarray]]
-
-
-def minnet(net: Net, epochs: int) -> tuple[float, Trained]:
-    """The training loop that the command line runs."""
-    from minnet.batches import Part
-    from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
-    from minnet.core.network import MLP
-    from minnet.training import blas_threads, train
-
-    X, y = nets.data(net)
-    mlp = MLP(net.sizes, seed=0)
-    config = Config(
-        model=ModelConfig(hidden=list(net.sizes[1:-1])),
-        optimizer=OptimizerConfig(learning_rate=LEARNING_RATE),
-        train=TrainConfig(epochs=epochs, batch_size=net.batch, patience=0),
-    )
-    part = Part(mlp.with_ones(X), y)
-    with blas_threads(mlp, net.batch):
-        start = time.perf_counter()
-        for _ in train(mlp, part, None, config):
-            pass
-        return time.perf_counter() - start, list(zip(mlp.weights, mlp.biases, strict=True))
+Training = Iterator[Weights | None]
 
 
-def floor(net: Net, epochs: int) -> tuple[float, None]:
+def settings(net: Net, epochs: int) -> list[str]:
+    """The net and its training as overrides of minnet's config."""
+    model = [f"model.hidden={list(net.sizes[1:-1])}", f"optimizer.learning_rate={net.rate}"]
+    train = [f"batch_size={net.batch}", f"epochs={epochs}", "patience=0", "checkpoint_seconds=0"]
+    return model + [f"train.{setting}" for setting in train]
+
+
+def minnet(net: Net, epochs: int, seed: int) -> Training:
+    """The training loop of the command line, in all processes that mpiexec has started."""
+    from minnet import config, training
+    from minnet.data import Part
+    from minnet.distributed import blas_threads, team
+
+    settled, (X, y, *_) = config.load(None, settings(net, epochs)), nets.data(net)
+    mlp = training.build(settled, net.sizes[0], net.sizes[-1], None)
+    for layer, (W, b) in zip(mlp.layers, nets.initial(net, seed), strict=True):
+        layer.W[:], layer.b[:] = W, b
+    state, recipe = training.State.start(mlp, "adam", seed), training.recipe(settled, mlp, len(y))
+    with blas_threads(net.batch * mlp.theta.size):
+        yield None
+        for _ in training.train(mlp, {"train": Part(X, y)}, recipe, state, None, team()):
+            yield list(zip(mlp.weights, mlp.biases, strict=True))
+
+
+def floor(net: Net, epochs: int, seed: int) -> Training:
     """The matrix products of forward and backward, and nothing else."""
-    rng = np.random.default_rng(0)
-
-    def array(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    N, layers = net.batch, list(zip(net.sizes[:-1], net.sizes[1:], strict=True))
     products = []
-    for l, (n_in, n_out) in enumerate(layers):
-        h1, Wb, a, da = array(N, n_in + 1), array(n_in + 1, n_out), array(N, n_out), array(N, n_out)
-        products += [(h1, Wb, a), (h1.T, da, np.empty_like(Wb))]
-        if l > 0:
-            products.append((da, Wb[:-1].T, array(N, n_in)))
-    start = time.perf_counter()
+    for l, (W, b) in enumerate(nets.initial(net, seed)):
+        h, a = (np.ones((net.batch, n), np.float32) for n in W.shape)
+        h1, Wb = np.pad(h, ((0, 0), (0, 1))), np.vstack([W, b])
+        products += [(h1, Wb, a.copy()), (h1.T, a, Wb.copy()), *([(a, W.T, h)] if l else [])]
+    yield None
     for _ in range(epochs * net.steps):
         for left, right, out in products:
             np.matmul(left, right, out=out)
-    return time.perf_counter() - start, None
 
 
-def scikit_learn(net: Net, epochs: int) -> tuple[float, Trained]:
-    """MLPClassifier.fit, from the same weights; it shuffles in an order of its own."""
-    classifier = sklearn_classifier(net).set_params(max_iter=epochs, n_iter_no_change=epochs + 1)
-    X, y = nets.data(net)
+def estimator(net: Net, epochs: int, seed: int, package: str) -> Training:
+    """MLPClassifier.fit of scikit-learn or of minnet, which shuffles in its own order."""
+    classifier, (X, y, *_) = mlp_classifier(net, epochs, seed, package), nets.data(net)
+    yield None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = time.perf_counter()
+        warnings.simplefilter("ignore")  # that it has not converged
         classifier.fit(X, y)
-        seconds = time.perf_counter() - start
-    return seconds, list(zip(classifier.coefs_, classifier.intercepts_, strict=True))
+    yield list(zip(classifier.coefs_, classifier.intercepts_, strict=True))
 
 
-def sklearn_classifier(net: Net):
-    """scikit-learn's MLPClassifier with the initial weights; `fit` goes on from these."""
-    from sklearn.neural_network import MLPClassifier
-
-    X, y = nets.data(net)
-    classifier = MLPClassifier(
-        net.sizes[1:-1],
-        alpha=0,
-        batch_size=net.batch,
-        learning_rate_init=LEARNING_RATE,
-        max_iter=1,
-        tol=0,
-        warm_start=True,
-        random_state=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        classifier.fit(X, y)
-    classifier.coefs_ = [W for W, _ in nets.weights(net)]
-    classifier.intercepts_ = [b for _, b in nets.weights(net)]
+def mlp_classifier(net: Net, epochs: int, seed: int, package: str) -> Any:
+    """MLPClassifier with the initial weights, from which `fit` starts."""
+    training = {"batch_size": net.batch, "learning_rate_init": net.rate, "warm_start": True}
+    training |= {"max_iter": epochs, "n_iter_no_change": epochs + 1, "random_state": seed}
+    kind = importlib.import_module(package).MLPClassifier
+    classifier, K = kind(net.sizes[1:-1], alpha=0, **training), net.sizes[-1]
+    y = np.arange(net.batch) % K  # so that it knows all classes
+    classifier.partial_fit(nets.data(net)[0][: net.batch], y, classes=range(K))
+    weights = zip(*nets.initial(net, seed), strict=True)
+    classifier.coefs_, classifier.intercepts_ = map(list, weights)
     return classifier
 
 
-def pytorch(net: Net, epochs: int) -> tuple[float, Trained]:
+def pytorch(net: Net, epochs: int, seed: int) -> Training:
     """The usual loop, eager."""
     import torch
 
-    X, y = map(torch.from_numpy, nets.data(net))
-    model = torch_model(net)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    criterion = torch.nn.CrossEntropyLoss()
-    orders = [torch.from_numpy(order) for order in nets.orders(net, epochs)]
-    start = time.perf_counter()
-    for order in orders:
+    X, y = map(torch.from_numpy, nets.data(net)[:2])
+    model, criterion = torch_model(net, seed), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=net.rate)
+    yield None
+    for order in nets.orders(net, epochs, seed):
         total = 0.0
-        for rows in order:
+        for rows in torch.from_numpy(order).split(net.batch):
             optimizer.zero_grad()
             loss = criterion(model(X[rows]), y[rows])
             loss.backward()
             optimizer.step()
             total += loss.item()
-    seconds = time.perf_counter() - start
-    return seconds, [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in model[::2]]
+        yield [(m.weight.detach().numpy().T, m.bias.detach().numpy()) for m in model[::2]]
 
 
-def torch_model(net: Net):
+def torch_model(net: Net, seed: int) -> Any:
     """PyTorch's net with the initial weights."""
     import torch
-    from torch import nn
 
-    layers = []
-    for W, b in nets.weights(net):
-        linear = nn.Linear(*W.shape)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W.T.copy()))
-            linear.bias.copy_(torch.from_numpy(b))
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    layers: list[Any] = []
+    for W, b in nets.initial(net, seed):
+        linear = torch.nn.Linear(*W.shape)
+        state = {"weight": torch.from_numpy(W.T.copy()), "bias": torch.from_numpy(b)}
+        linear.load_state_dict(state)
+        layers += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
 
 
-def jax_step(net: Net, epochs: int) -> tuple[float, Trained]:
-    """One jitted step, called from a loop."""
-    import jax
-
-    X, y, state, step_of = _jax(net)
-    step = jax.jit(lambda state, rows: step_of(state, X[rows], y[rows]))
-    orders = nets.orders(net, epochs)
-    jax.block_until_ready(step(state, orders[0][0]))
-    start = time.perf_counter()
-    for order in orders:
-        total = 0.0
-        for rows in order:
-            state, loss = step(state, rows)
-            total += float(loss)
-    jax.block_until_ready(state)
-    return time.perf_counter() - start, _from_jax(state)
-
-
-def jax_epoch(net: Net, epochs: int) -> tuple[float, Trained]:
-    """A whole epoch compiled into one call."""
-    import jax
-
-    X, y, state, step_of = _jax(net)
-    epoch = jax.jit(lambda state, order: jax.lax.scan(lambda s, rows: step_of(s, X[rows], y[rows]), state, order))
-    orders = nets.orders(net, epochs)
-    jax.block_until_ready(epoch(state, orders[0]))
-    start = time.perf_counter()
-    for order in orders:
-        state, losses = epoch(state, order)
-        float(losses.mean())
-    jax.block_until_ready(state)
-    return time.perf_counter() - start, _from_jax(state)
-
-
-def _jax(net: Net):
-    """Data and state for JAX, and the step: (state, X, y) -> (state, loss)."""
+def jax(net: Net, epochs: int, seed: int, whole: bool) -> Training:
+    """One compiled step, called from a loop, or a whole epoch compiled into one call."""
     import jax
     import jax.numpy as jnp
 
     def mean_loss(weights, X, y):
         h = X
-        for W, b in weights[:-1]:
-            h = jax.nn.relu(h @ W + b)
-        W, b = weights[-1]
-        log_p = jax.nn.log_softmax(h @ W + b)
-        return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+        for l, (W, b) in enumerate(weights):
+            h = (jax.nn.relu(h) if l else h) @ W + b
+        return -jnp.take_along_axis(jax.nn.log_softmax(h), y[:, None], axis=1).mean()
 
-    def step(state, X, y):
+    def step(state, rows):
         weights, m, v, t = state
-        loss, g = jax.value_and_grad(mean_loss)(weights, X, y)
+        loss, g = jax.value_and_grad(mean_loss)(weights, X[rows], y[rows])
         t = t + 1
         m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        rate = LEARNING_RATE * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        epsilon = 1e-8 * jnp.sqrt(1 - 0.999**t)
-        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + epsilon), weights, m, v)
-        return (weights, m, v, t), loss
+        rate, V = net.rate / (1 - 0.9**t), 1 / (1 - 0.999**t)
+        moves = jax.tree.map(lambda m, v: rate * m / (jnp.sqrt(V * v) + 1e-8), m, v)
+        return (jax.tree.map(jnp.subtract, weights, moves), m, v, t), loss
 
-    X, y = map(jnp.asarray, nets.data(net))
-    weights = [(jnp.asarray(W), jnp.asarray(b)) for W, b in nets.weights(net)]
+    def epoch(state, order):
+        cut = len(order) // net.batch * net.batch
+        state, losses = jax.lax.scan(step, state, order[:cut].reshape(-1, net.batch))
+        return step(state, order[cut:]) if cut < len(order) else (state, losses.mean())
+
+    X, y = map(jnp.asarray, nets.data(net)[:2])
+    weights = jax.tree.map(jnp.asarray, nets.initial(net, seed))
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    return X, y, (weights, zeros, zeros, jnp.zeros((), jnp.float32)), step
+    state = weights, zeros, zeros, jnp.zeros(())
+    size, call = (net.rows, epoch) if whole else (net.batch, step)
+    cuts = range(size, net.rows, size)
+    lengths = {len(rows) for rows in np.split(np.arange(net.rows), cuts)}
+    calls = {n: jax.jit(call).lower(state, np.arange(n)).compile() for n in lengths}
+    yield None
+    for order in nets.orders(net, epochs, seed):
+        total = 0.0
+        for rows in np.split(order, cuts):
+            state, loss = calls[len(rows)](state, rows)
+            total += float(loss)
+        yield state[0]
 
 
-def _from_jax(state) -> Trained:
-    return [(np.asarray(W), np.asarray(b)) for W, b in state[0]]
-
-
-def scalar(net: Net, epochs: int) -> tuple[float, Trained]:
-    """Single numbers that remember how they were made."""
-    from benchmarks import scalar
-
-    X, y = nets.data(net)
-    batches = [rows for order in nets.orders(net, epochs) for rows in order]
-    start = time.perf_counter()
-    trained = scalar.train(X, y, nets.weights(net), batches, LEARNING_RATE)
-    return time.perf_counter() - start, [(np.array(W), np.array(b)) for W, b in trained]
-
-
-PEERS: dict[str, Callable] = {
-    "minnet": minnet,
+PEERS: dict[str, Callable[[Net, int, int], Training]] = {
     "floor": floor,
-    "scikit-learn": scikit_learn,
+    "minnet": minnet,
+    "minnet.MLPClassifier": partial(estimator, package="minnet"),
+    "scikit-learn": partial(estimator, package="sklearn.neural_network"),
     "PyTorch": pytorch,
-    "JAX, step": jax_step,
-    "JAX, epoch": jax_epoch,
-    "scalar": scalar,
+    "JAX, step": partial(jax, whole=False),
+    "JAX, epoch": partial(jax, whole=True),
+    "scalar": scalar.train,
 }

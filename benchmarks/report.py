@@ -1,299 +1,159 @@
-"""Tables and a picture from what was measured."""
+"""From what was measured to the tables of a document, and a picture of them."""
 
 import io
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.cold import CASES
 from benchmarks.nets import NETS
+from benchmarks.running import Answers, At
 
-# (net, peer): how many times as fast as the peer minnet was to be; for the floor, at most how many times its time
+Cell = Callable[[Answers, At], str]  # what a table has in a row and column
+
+# how many times as fast as a peer minnet is to be; for the floor and an older checkout, at most how
+# many times its time. At most: seconds to start, or more than another process; bytes for each read
 TARGETS = {
-    ("iris", "scikit-learn"): 6.5,
-    ("digits", "scikit-learn"): 4.5,
-    ("784-256", "scikit-learn"): 1.5,
-    ("784-1024", "scikit-learn"): 1.15,
-    ("digits", "PyTorch"): 9,
-    ("784-256", "PyTorch"): 1.4,
-    ("digits", "floor"): 2.9,
-    ("784-256", "floor"): 1.7,
-    ("784-1024", "floor"): 1.25,
+    "scikit-learn": dict(zip(NETS, (6.5, 4.5, 1.5, 1.15), strict=True)),
+    "PyTorch": dict(zip([*NETS][1:3], (9, 1.4), strict=True)),
+    "floor": dict(zip([*NETS][1:], (2.9, 1.7, 1.25), strict=True)),
+    "before": dict.fromkeys(NETS, 1.02),
+    "numpy.loadtxt": {"numbers": 0.6},
 }
-FIT_TARGETS = {"iris float32": 6.5, "digits float32": 4.5, "784-256 float32": 1.5}
-PEERS = ("floor", "minnet", "scikit-learn", "PyTorch", "JAX, step", "JAX, epoch")
-INTRODUCTION = """\
-# How fast minnet is, beside its peers
-
-Written by `python -m benchmarks`, which took this to make it:
-"""
-TURNS = "The peers take turns, each in a process of its own, after a first turn that is not counted.\n"
-NOTES = Path(__file__).parent / "notes.md"
-DATA_SETS, COMMAND = "import sklearn.datasets", "python train.py configs/digits.toml"
-DIGITS = CASES["digits"]  # of the cold starts
+MORE = {"import minnet": ("import numpy", 0.05), "train.py": ("import sklearn.datasets", None)}
+START, MEMORY = 0.3, 2
 
 
-def markdown(results: dict, machine: dict[str, str]) -> str:
-    """RESULTS.md."""
-    parts = [INTRODUCTION, "\n".join(f"- {name}: {value}" for name, value in machine.items()), "", TURNS]
-    for name, section in SECTIONS.items():
-        if name in results:
-            parts += [section(results[name]), ""]
-    if len(results) == len(SECTIONS):
-        parts.insert(4, "![the figures below, as a picture](results.svg)\n")
-        parts.append(NOTES.read_text(encoding="utf-8").strip())
-    return "\n".join(parts).rstrip() + "\n"
+def grid(cells: dict[At, str]) -> str:
+    """A table with a row for each first, and a column for each second key of cells with text."""
+    rows, columns = ({at[i]: None for at, cell in cells.items() if cell} for i in (0, 1))
+    lines = [["", *columns], ["---", *("---:" for _ in columns)]]
+    lines += [[row, *(cells.get((row, column), "") for column in columns)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def steps(answers: dict) -> str:
-    """Training steps: times, ratios, and the losses that show that all did the same."""
-    peers = [peer for peer in PEERS if ("iris", peer) in answers]
-    rows = []
-    for net, case in NETS.items():
-        cells = [_spread([answer["us"] for answer in answers[net, peer]]) for peer in peers]
-        rows.append([case.name, *cells])
-    text = [
-        "## A training step\n",
-        f"Microseconds, median of {_turns(answers)} (smallest-largest). Same rows, batches, initial weights and number",
-        "of steps for all, in float32, with Adam (scikit-learn shuffles in an order of its own); minnet runs the loop",
-        'of its command line, with the default road "vjp", the loss at every step, the shuffling and the training',
-        'accuracy. "floor" is the matrix products of forward and backward and nothing else.\n',
-        _table(["", *peers], rows),
-        "\nHow many times as fast as each peer minnet is (for the floor: how many times its time minnet takes).",
-        "In brackets what was to be reached.\n",
-    ]
-    rows = []
-    for net, case in NETS.items():
-        cells = []
-        for peer in [peer for peer in peers if peer != "minnet"]:
-            ratio = _ratio(answers, net, peer)
-            target = TARGETS.get((net, peer))
-            sign = "≤" if peer == "floor" else "≥"
-            cells.append(f"{ratio:.2f}" + (f" ({sign} {target:g})" if target else ""))
-        rows.append([case.name, *cells])
-    text += [_table(["", *[peer for peer in peers if peer != "minnet"]], rows)]
-    missed = [
-        f"{NETS[net].name} beside {peer}"
-        for (net, peer), target in TARGETS.items()
-        if peer in peers and _missed(answers, net, peer, target)
-    ]
-    text.append(f"\nNot reached: {'; '.join(missed) or 'nothing'}.")
-    trained = [peer for peer in peers if peer != "floor"]
-    rows = [[case.name, *(f"{answers[net, peer][-1]['loss']:.4g}" for peer in trained)] for net, case in NETS.items()]
-    text += ["\nThe loss over all rows at the end:\n", _table(["", *trained], rows)]
-    scalar, ours = (answers["iris, 2 epochs", peer] for peer in ("scalar", "minnet"))
-    microseconds = median(answer["us"] for answer in scalar)
-    times = microseconds / median(answer["us"] for answer in answers["iris", "minnet"])
-    text.append(
-        f"\nThe same net on iris in single numbers that remember how they were made, as micrograd works: "
-        f"{microseconds / 1000:,.0f} ms a step,\n{times:,.0f} times as long, with loss {scalar[-1]['loss']:.6g} after "
-        f"two epochs, where minnet has {ours[-1]['loss']:.6g}."
-    )
-    return "\n".join(text)
-
-
-def fits(answers: dict) -> str:
-    """MLPClassifier beside scikit-learn's."""
-    rows = []
-    for name in dict.fromkeys(name for name, _ in answers):
-        net, dtype = name.rsplit(" ", 1)
-        target = FIT_TARGETS.get(name)
-        ratio = f"{_ratio(answers, name, 'scikit-learn'):.2f}" + (f" (≥ {target:g})" if target else "")
-        times = [_spread([answer["us"] for answer in answers[name, peer]]) for peer in ("minnet", "scikit-learn")]
-        losses = [f"{answers[name, peer][-1]['loss']:.4g}" for peer in ("minnet", "scikit-learn")]
-        rows.append([f"{NETS[net].name}, {dtype}", *times, ratio, *losses])
-    missed = [name for name, target in FIT_TARGETS.items() if _missed(answers, name, "scikit-learn", target)]
-    return "\n".join(
-        [
-            "## MLPClassifier.fit\n",
-            "`minnet.MLPClassifier` beside scikit-learn's, with the same parameters: microseconds a step of a whole",
-            f"`fit`, with all its checks, median of {_turns(answers)} (smallest-largest); how many times as fast",
-            "minnet is, in brackets what was to be reached; and the last loss, each from weights of its own.\n",
-            _table(["", "minnet", "scikit-learn", "ratio", "loss of minnet", "of scikit-learn"], rows),
-            f"\nNot reached: {'; '.join(missed) or 'nothing'}.",
-        ]
-    )
-
-
-def growth(answers: dict) -> str:
-    """Cost by rows and by width."""
-    peers = [peer for peer in PEERS if any(key[1] == peer for key in answers)]
-    by_rows = [name for name in dict.fromkeys(name for name, _ in answers) if name.endswith("rows")]
-    by_units = [name for name in dict.fromkeys(name for name, _ in answers) if name.endswith("units")]
-    rows = [
-        [_number(name), *(_spread([1e6 * a["seconds"] / a["rows"] for a in answers[name, peer]], 2) for peer in peers)]
-        for name in by_rows
-    ]
-    units = [[_number(name), *(_spread([a["us"] for a in answers[name, peer]]) for peer in peers)] for name in by_units]
-    return "\n".join(
-        [
-            "## How cost grows\n",
-            f"Median of {_turns(answers)} (smallest-largest).",
-            "Microseconds a row, for one epoch over so many rows in whole batches; 64-64-10, batches of 32:\n",
-            _table(["rows", *peers], rows),
-            "\nMicroseconds a step with so many hidden units; 784-n-10, batches of 128:\n",
-            _table(["units", *peers], units),
-        ]
-    )
-
-
-def roads(answers: dict) -> str:
-    """From p to dz."""
-    classes = list(dict.fromkeys(K for _, K in answers))
-    names = list(dict.fromkeys(road for road, _ in answers))
-    rows = [
-        [
-            f"{K:,}",
-            *(
-                f"{median(a['us'] for a in answers[road, K]):,.0f} µs, {_bytes(answers[road, K][-1]['bytes'])}"
-                for road in names
-            ),
-        ]
-        for K in classes
-    ]
-    about = f"From p to dz for 4 rows over K classes: time, median of {_turns(answers)}, and memory.\n"
-    text = ["## Three roads through the softmax\n", about]
-    return "\n".join([*text, _table(["K", *names], rows)])
-
-
-def predict(answers: dict) -> str:
-    """Rows a second."""
-    nets = list(dict.fromkeys(net for net, _ in answers))
-    peers = list(dict.fromkeys(peer for _, peer in answers))
-    rows = [
-        [NETS[net].name.split(",")[0], *(f"{median(a['rows'] for a in answers[net, peer]):,.0f}" for peer in peers)]
-        for net in nets
-    ]
-    about = f"Rows a second, from X to class probabilities, 100,000 rows at once; median of {_turns(answers)}:\n"
-    text = ["## Predicting\n", about]
-    return "\n".join([*text, _table(["", *peers], rows)])
-
-
-def processes(answers: dict) -> str:
-    """Whole processes."""
-    rows = [
-        [f"`{name}`", _spread([a["seconds"] for a in runs], 2), _bytes(runs[-1]["bytes"])]
-        for name, runs in answers.items()
-        if isinstance(name, str)
-    ]
-    peers = list(dict.fromkeys(key[1] for key in answers if isinstance(key, tuple)))
-    nets = list(dict.fromkeys(key[0] for key in answers if isinstance(key, tuple)))
-    table = [[NETS[net].name, *(_cold(answers[net, peer]) for peer in peers)] for net in nets]
-    ahead = [
-        f"{peer} on {NETS[net].name}"
-        for net in nets
-        for peer in peers
-        if _seconds(answers, net, peer) < _seconds(answers, net, "minnet")
-    ]
-    pairs = zip(answers[COMMAND], answers[DATA_SETS], strict=True)
-    more = median(command["seconds"] - import_["seconds"] for command, import_ in pairs)
-    turns = _turns(answers)
-    return "\n".join(
-        [
-            "## Whole processes\n",
-            f"Seconds from start to end, median of {turns} (smallest-largest), and memory at the peak:\n",
-            _table(["", "seconds", "memory"], rows),
-            f"\nThe whole command takes {more:.2f} s more than the import of scikit-learn's data sets.\n",
-            f"From a cold start, with imports, data and compiling: a script each, {turns}, each from another seed.",
-            "Then the accuracy on held-back rows, which all measure after each epoch, and the number of epochs.",
-            f"64-64-10 learns the data set digits, until it has {DIGITS.goal:.0%} of the held-back rows right (or for",
-            f"{DIGITS.epochs} epochs). The others learn clouds of points, for a fixed number of epochs: centers from a",
-            "normal distribution, and around them noise, of standard deviation 1 in 4 dimensions and 4 in 784.\n",
-            _table(["", *peers], table),
-            f"\nAhead of minnet: {'; '.join(ahead) or 'nobody'}.",
-        ]
-    )
-
-
-def _cold(runs: list[dict]) -> str:
-    low, high = (choose(run["epochs"] for run in runs) for choose in (min, max))
-    seconds, accuracy = _spread([run["seconds"] for run in runs], 2), median(run["accuracy"] for run in runs)
-    return f"{seconds} s, {_bytes(runs[-1]['bytes'])}, {accuracy:.3f} after {low if low == high else f'{low}-{high}'}"
-
-
-SECTIONS = {"steps": steps, "fits": fits, "growth": growth, "roads": roads, "predict": predict, "processes": processes}
-
-
-def picture(results: dict, path: Path) -> None:
-    """The tables as a picture."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    colors = dict(zip(PEERS, ("0.7", "C3", "C0", "C1", "C2", "C4"), strict=True))
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    axes = figure.subplots(2, 2)
-    answers = results["steps"]
-    peers = [peer for peer in PEERS if ("iris", peer) in answers]
-    for i, peer in enumerate(peers):
-        heights = [median(a["us"] for a in answers[net, peer]) for net in NETS]
-        axes[0, 0].bar([n + (i - len(peers) / 2) * 0.14 for n in range(len(NETS))], heights, 0.13, color=colors[peer])
-        axes[0, 0].bar([0], [0], color=colors[peer], label=peer)
-    axes[0, 0].set(yscale="log", title="a training step", ylabel="µs", xticks=range(len(NETS)))
-    axes[0, 0].set_xticklabels([case.name.replace(", ", "\n") for case in NETS.values()], fontsize=8)
-    axes[0, 0].legend(fontsize=8)
-    answers = results["growth"]
-    for axis, unit, key in ((axes[0, 1], "rows", "seconds"), (axes[1, 0], "units", "us")):
-        for peer in [peer for peer in PEERS if any(name[1] == peer for name in answers)]:
-            points = {int(n.split()[0]): answers[n, p] for n, p in answers if p == peer and n.endswith(unit)}
-            heights = [median(a[key] for a in runs) for runs in points.values()]
-            axis.plot(list(points), heights, "o-", color=colors[peer], label=peer)
-        axis.set(xscale="log", yscale="log")
-        axis.legend(fontsize=8)
-    axes[0, 1].set(title="one epoch of 64-64-10, batch 32", xlabel="rows", ylabel="s")
-    axes[1, 0].set(title="a step of 784-n-10, batch 128", xlabel="hidden units n", ylabel="µs")
-    answers, memory = results["roads"], axes[1, 1].twinx()
-    for i, road in enumerate(dict.fromkeys(road for road, _ in answers)):
-        points = {K: runs for (name, K), runs in answers.items() if name == road}
-        heights = [median(a["us"] for a in runs) for runs in points.values()]
-        axes[1, 1].plot(list(points), heights, "o-", color=f"C{i}", label=road)
-        memory.plot(list(points), [runs[-1]["bytes"] for runs in points.values()], ":", color=f"C{i}")
-    axes[1, 1].set(xscale="log", yscale="log", title="from p to dz, 4 rows", xlabel="classes", ylabel="µs (lines)")
-    memory.set(yscale="log", ylabel="bytes (dotted)")
-    axes[1, 1].legend(fontsize=8)
-    svg = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "minnet"}):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    lines = [line.rstrip() for line in svg.getvalue().splitlines()]  # git takes spaces at the end of a line for slips
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _turns(answers: dict) -> str:
-    n = len(next(iter(answers.values())))
-    return "one turn" if n == 1 else f"{n} turns"
-
-
-def _number(name: str) -> str:
-    """ "1,000" from "1000 rows"."""
-    return f"{int(name.split()[0]):,}"
-
-
-def _seconds(answers: dict, net: str, peer: str) -> float:
-    return median(answer["seconds"] for answer in answers[net, peer])
-
-
-def _missed(answers: dict, net: str, peer: str, target: float) -> bool:
-    ratio = _ratio(answers, net, peer)
-    return ratio > target if peer == "floor" else ratio < target
-
-
-def _ratio(answers: dict, net: str, peer: str) -> float:
-    pairs = zip(answers[net, peer], answers[net, "minnet"], strict=True)
-    ratio = median(theirs["us"] / ours["us"] for theirs, ours in pairs)
-    return 1 / ratio if peer == "floor" else ratio
-
-
-def _spread(values: list[float], digits: int = 0) -> str:
-    digits = digits or (1 if median(values) < 100 else 0)
-    low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
+def spread(values: Iterable[float], digits: int | None = None) -> str:
+    """Such as "12.5 (11.0-14.2)": median, smallest and largest."""
+    values = sorted(values)
+    digits = int(median(values) < 100) if digits is None else digits
+    low, middle, high = (f"{v:,.{digits}f}" for v in (values[0], median(values), values[-1]))
     return f"{middle} ({low}-{high})"
 
 
-def _bytes(n: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{n:.0f} B"
+def size(n: float) -> str:
+    """Such as "3.6 GB", of a number of bytes."""
+    many, unit = next(pair for pair in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if n >= pair[0])
+    return f"{n / many:.3g} {unit}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def against(figure: float, sign: str, target: float | None) -> str:
+    """A figure beside its target, bold if it misses it."""
+    if target is None:
+        return f"{figure:.2f}"
+    bold = "**" if (figure > target if sign == "≤" else figure < target) else ""
+    return f"{bold}{figure:.2f}{bold} ({sign} {target:g})"
+
+
+def figure(key: str = "us", digits: int | None = None) -> Cell:
+    """Median, smallest and largest of one figure."""
+    return lambda answers, at: spread([turn[key] for turn in answers[at]], digits)
+
+
+def ratio(key: str = "us", ours: str = "minnet") -> Cell:
+    """How many times as fast as the peer minnet is, the median over the turns."""
+
+    def cell(answers: Answers, at: At) -> str:
+        (row, peer), pairs = at, zip(answers[at], answers[at[0], ours], strict=True)
+        found = median(theirs[key] / own[key] for theirs, own in pairs)
+        target = TARGETS.get(peer, {}).get(row.removesuffix(", float32"))
+        if peer in ("floor", "before"):
+            return against(1 / found, "≤", target)
+        return against(found, "≥", target) if peer != ours else ""
+
+    return cell
+
+
+def last_loss(answers: Answers, at: At) -> str:
+    """The loss at the end of the last turn."""
+    loss = answers[at][-1]["loss"]
+    return f"{loss:.4g}" if loss else ""
+
+
+def gradient(answers: Answers, at: At) -> str:
+    """Time and memory from p to dz."""
+    return f"{figure('us', 0)(answers, at).split()[0]} µs, {size(answers[at][-1]['bytes'])}"
+
+
+def process(answers: Answers, at: At) -> str:
+    """Seconds and memory of a whole process, what it has done, and its targets."""
+    (row, column), turns = at, answers[at]
+    middle = {key: median(turn[key] for turn in turns) for key in turns[0]}
+    parts = [f"{figure('seconds', 2)(answers, at)} s", size(middle["bytes"])]
+    if "accuracy" in middle:
+        parts.append(f"accuracy {middle['accuracy']:.3f}")
+    if "array" in middle:
+        most = MEMORY if column == "minnet" else None
+        parts.append(f"{against(middle['bytes'] / middle['array'], '≤', most)} times the array")
+    if row.startswith("minnet "):
+        parts.append(against(middle["seconds"], "≤", START))
+    if row in MORE:
+        other, most = MORE[row]
+        pairs = zip(turns, answers[other, column], strict=True)
+        above = median(own["seconds"] - less["seconds"] for own, less in pairs)
+        parts.append(f"{against(above, '≤', most)} above `{other}`")
+    return ", ".join(parts)
+
+
+TABLES: dict[str, list[Cell]] = {  # of each case, one below the other
+    "steps": [figure(), ratio(), last_loss],
+    "scalar": [figure(), last_loss],
+    "fits": [figure(), ratio(ours="minnet.MLPClassifier"), last_loss],
+    "growth": [figure()],
+    "gradients": [gradient],
+    "predict": [figure("rows", 0)],
+    "processes": [process],
+    "whole": [process],
+    "reading": [figure("reading"), ratio("reading"), process],
+    "beside": [figure(), ratio()],
+    "shared": [figure()],
+    "averages": [figure()],
+    "disk": [process],
+}
+
+
+def tables(results: dict[str, Answers]) -> dict[str, str]:
+    """The tables of each case that was measured."""
+    return {
+        case: "\n\n".join(grid({at: cell(answers, at) for at in answers}) for cell in TABLES[case])
+        for case, answers in results.items()
+    }
+
+
+def fill(path: Path, blocks: dict[str, str]) -> None:
+    """Write each block in its place in a document, between <!-- NAME --> and <!-- end -->. Raises
+    ValueError for a block without one."""
+    text = path.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        start, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+        before, after = text.split(start)
+        text = before + start + block + end + after.partition(end)[2]
+    path.write_text(text, encoding="utf-8")
+
+
+def picture(results: dict[str, Answers]) -> str:
+    """The main figures as a picture, in SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(9, 11), layout="constrained")
+    for axes, case in zip(page.subplots(3, 1), ("steps", "growth", "gradients"), strict=True):
+        for peer in {peer: None for _, peer in results[case]}:
+            turns = {row: found for (row, by), found in results[case].items() if by == peer}
+            us = [median(turn["us"] for turn in found) for found in turns.values()]
+            axes.plot([row.replace(", ", "\n") for row in turns], us, "o-", label=peer)
+        axes.set(title=case, ylabel="µs", yscale="log")
+        axes.legend(fontsize=8)
+        axes.minorticks_off()
+    svg = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "minnet", "svg.fonttype": "none"}):
+        page.savefig(svg, format="svg", metadata={"Date": None})
+    return "".join(f"{line.rstrip()}\n" for line in svg.getvalue().splitlines())

@@ -1,94 +1,75 @@
-"""A net on single numbers, each of which remembers what it was made of: how micrograd works, written anew here."""
+"""A net of single numbers that remember what they were made of, as in micrograd."""
 
 import math
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from benchmarks import nets
+from benchmarks.nets import Net
+
+TAPE: list["Value"] = []  # all numbers of a step, each after those that it was made of
 
 
 class Value:
-    """A number, and how its gradient reaches the numbers that it was made of."""
+    """A number, and the numbers that it was made of with its derivative in each."""
 
-    __slots__ = ("grad", "parents", "slopes", "x")
+    __slots__ = ("grad", "parents", "x")
 
-    def __init__(self, x, parents=(), slopes=()):
-        self.x, self.grad, self.parents, self.slopes = x, 0.0, parents, slopes
+    def __init__(self, x: float, *parents: tuple["Value", float]) -> None:
+        self.x, self.grad, self.parents = x, 0.0, parents
+        TAPE.append(self)
 
-    def __add__(self, other):
-        return Value(self.x + other.x, (self, other), (1.0, 1.0))
+    def __add__(self, other: "Value") -> "Value":
+        return Value(self.x + other.x, (self, 1.0), (other, 1.0))
 
-    def __mul__(self, other):
-        return Value(self.x * other.x, (self, other), (other.x, self.x))
+    def __mul__(self, other: "Value") -> "Value":
+        return Value(self.x * other.x, (self, other.x), (other, self.x))
 
-    def relu(self):
-        """max(x, 0)"""
-        return Value(max(self.x, 0.0), (self,), (float(self.x > 0),))
-
-    def exp(self):
-        """e to the x"""
-        e = math.exp(self.x)
-        return Value(e, (self,), (e,))
-
-    def log(self):
-        """The natural logarithm."""
-        return Value(math.log(self.x), (self,), (1 / self.x,))
-
-    def backward(self):
-        """The gradient of this number in each of its ancestors."""
-        order, seen, stack = [], set(), [(self, False)]
-        while stack:
-            node, done = stack.pop()
-            if done:
-                order.append(node)
-            elif id(node) not in seen:
-                seen.add(id(node))
-                stack.append((node, True))
-                stack.extend((parent, False) for parent in node.parents)
-        self.grad = 1.0
-        for node in reversed(order):
-            for parent, slope in zip(node.parents, node.slopes, strict=True):
-                parent.grad += slope * node.grad
+    def apply(self, y: float, slope: float) -> "Value":
+        """f of this number: its value y and f'."""
+        return Value(y, (self, slope))
 
 
-def layer(h, W, b):
-    """h @ W + b, number by number."""
-    outputs = []
-    for k in range(len(b)):
-        total = b[k]
-        for i, x in enumerate(h):
-            total = total + x * W[i][k]
-        outputs.append(total)
-    return outputs
+def cross_entropy(layers: list[Any], X: list[float], y: int) -> Value:
+    """-log p_y of one row: log sum_k exp(z_k) - z_y, after subtracting the largest logit."""
+    h = [Value(x) for x in X]
+    for l, columns in enumerate(layers):
+        h = [a.apply(max(a.x, 0.0), float(a.x > 0)) for a in h] if l else h
+        h = [reduce(add, map(Value.__mul__, h, w), b) for *w, b in columns]
+    shift = Value(-max(z.x for z in h))
+    shifted = [z + shift for z in h]
+    total = reduce(add, [z.apply(math.exp(z.x), math.exp(z.x)) for z in shifted])
+    return total.apply(math.log(total.x), 1 / total.x) + shifted[y] * Value(-1.0)
 
 
-def cross_entropy(z, y):
-    """log sum exp(z) - z_y, after the largest is taken off."""
-    shift = Value(-max(value.x for value in z))
-    shifted = [value + shift for value in z]
-    exps = [value.exp() for value in shifted]
-    total = exps[0]
-    for e in exps[1:]:
-        total = total + e
-    return total.log() + shifted[y] * Value(-1.0)
-
-
-def train(X, y, weights, batches, rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """Adam, on batches of rows; returns the weights as lists of floats."""
-    net = [([[Value(w) for w in row] for row in W.tolist()], [Value(v) for v in b.tolist()]) for W, b in weights]
-    parameters = [v for W, b in net for v in [*(w for row in W for w in row), *b]]
-    m, v = [0.0] * len(parameters), [0.0] * len(parameters)
-    for t, rows in enumerate(batches, start=1):
-        total = Value(0.0)
-        for n in rows:
-            h = [Value(x) for x in X[n].tolist()]
-            for l, (W, b) in enumerate(net):
-                h = layer(h, W, b)
-                if l < len(net) - 1:
-                    h = [a.relu() for a in h]
-            total = total + cross_entropy(h, int(y[n]))
-        for parameter in parameters:
-            parameter.grad = 0.0
-        (total * Value(1 / len(rows))).backward()
-        for i, parameter in enumerate(parameters):
-            m[i] = beta1 * m[i] + (1 - beta1) * parameter.grad
-            v[i] = beta2 * v[i] + (1 - beta2) * parameter.grad**2
-            step = m[i] / (1 - beta1**t) / (math.sqrt(v[i] / (1 - beta2**t)) + epsilon)
-            parameter.x -= rate * step
-    return [([[w.x for w in row] for row in W], [value.x for value in b]) for W, b in net]
+def train(net: Net, epochs: int, seed: int) -> Iterator[Any]:
+    """Adam, as a peer of peers.py; yields the weights after each batch."""
+    (X, y, *_), rate, cuts = nets.data(net), net.rate, range(net.batch, net.rows, net.batch)
+    TAPE.clear()
+    layers = [
+        [[Value(x) for x in column] for column in np.vstack([W, b]).T.tolist()]
+        for W, b in nets.initial(net, seed)
+    ]
+    theta, m, v = TAPE.copy(), [0.0] * len(TAPE), [0.0] * len(TAPE)
+    batches = (rows for order in nets.orders(net, epochs, seed) for rows in np.split(order, cuts))
+    yield None
+    for t, rows in enumerate(batches, 1):
+        TAPE[:] = theta
+        losses = [cross_entropy(layers, X[n].tolist(), y[n]) for n in rows]
+        mean = reduce(add, losses) * Value(1 / len(rows))
+        for value in theta:
+            value.grad = 0.0
+        mean.grad = 1.0
+        for value in reversed(TAPE):
+            for parent, slope in value.parents:
+                parent.grad += slope * value.grad
+        for i, value in enumerate(theta):
+            m[i] = 0.9 * m[i] + 0.1 * value.grad
+            v[i] = 0.999 * v[i] + 0.001 * value.grad**2
+            value.x -= rate * m[i] / (1 - 0.9**t) / (math.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
+        Wb = [np.array([[value.x for value in column] for column in layer]).T for layer in layers]
+        yield [(both[:-1], both[-1]) for both in Wb]

@@ -1,245 +1,132 @@
-"""python -m benchmarks.scaling [--large]: how training scales over processes, measured here and predicted for more.
-
-Measures the time of a step by rows, of an Allreduce by numbers and processes, and of whole steps in two processes;
-fits a model to the first two; and writes docs/scaling.md, in which what is measured and what is predicted stand apart.
-With --large it also trains from 4 GB on the disk, made on the spot, and from memory. It needs the extra `mpi`.
+"""python -m benchmarks.scaling: write the tables of docs/scaling.md, on training in many processes
+and from the disk. It needs the extra mpi and 10 GB of disk.
 """
 
-import argparse
 import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
-from benchmarks.__main__ import machine
+from benchmarks import report, running
 from benchmarks.nets import NETS
+from benchmarks.running import Answer, Answers, in_turns, job, launch
 
-ROOT = Path(__file__).parent.parent
-DOCUMENT = ROOT / "docs" / "scaling.md"
-NUMBERS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7)  # in an Allreduce
-NODES = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
-TURNS = 7
-
-
-@dataclass(frozen=True)
-class Network:
-    """What an Allreduce costs: alpha, the seconds until a message is there; beta, seconds a byte. Adding is in beta."""
-
-    name: str
-    alpha: float
-    beta: float
-
-    def allreduce(self, numbers: int, nodes: int) -> float:
-        """Seconds for so many numbers of float32: the faster of recursive doubling and of Rabenseifner's algorithm, as
-        Thakur, Rabenseifner and Gropp 2005 (section 4.5) have their costs."""
-        rounds, size = math.ceil(math.log2(nodes)), 4 * numbers
-        doubling = rounds * (self.alpha + size * self.beta)
-        halving = 2 * rounds * self.alpha + 2 * (nodes - 1) / nodes * size * self.beta
-        return min(doubling, halving) if nodes > 1 else 0.0
+DOCUMENT = running.ROOT / "docs" / "scaling.md"
+TURNS, GIGABYTES = 3, 4.0
+ONE, TWO = "the batch", "the batch, 2 processes"
+PARTS = {"1/8 of the batch": 8, "1/4": 4, "1/2": 2, ONE: 1, TWO: 1}
+NUMBERS = {f"{P:,}": P for P in (10**2, 10**4, 10**6, 10**7)}
+NODES = [2**k for k in range(11)]
+NETWORKS = {  # assumed: seconds until a message is there, and a byte, of the order that MPI reaches
+    "1 Gbit/s Ethernet, TCP": (50e-6, 1 / 0.117e9),
+    "10 Gbit/s Ethernet, TCP": (30e-6, 1 / 1.1e9),
+    "100 Gbit/s, RDMA": (3e-6, 1 / 11e9),
+    "200 Gbit/s InfiniBand": (2e-6, 1 / 22e9),
+}
 
 
-# assumed, not measured: of the order that such networks give to MPI, through the kernel's TCP or from user space
-NETWORKS = (
-    Network("1 Gbit/s Ethernet, TCP", 50e-6, 1 / 0.117e9),
-    Network("10 Gbit/s Ethernet, TCP", 30e-6, 1 / 1.1e9),
-    Network("100 Gbit/s, RDMA", 3e-6, 1 / 11e9),
-    Network("200 Gbit/s InfiniBand", 2e-6, 1 / 22e9),
-)
+def in_ranks(n: int, name: str, argument: object) -> Answer:
+    """The answer of the first of n processes of mpiexec to end, with one BLAS thread each."""
+    line = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(n), sys.executable]
+    one = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    line += job(name, argument)
+    printed = subprocess.check_output(line, env=one, cwd=running.ROOT, text=True)
+    return json.JSONDecoder().raw_decode(printed)[0]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """A step's seconds for m rows: fixed, for calls and the update, and by the row."""
-
-    fixed: float
-    row: float
-
-    def compute(self, rows: float) -> float:
-        """Seconds of a step on so many rows."""
-        return self.fixed + self.row * rows
-
-    def step(self, batch: int, nodes: int, network: Network, numbers: int) -> float:
-        """Seconds of a step on a batch that is shared by the nodes."""
-        return self.compute(math.ceil(batch / nodes)) + network.allreduce(numbers, nodes)
-
-    def enough(self, batch: int, network: Network, numbers: int) -> int:
-        """The least number of nodes, a power of 2 up to 1,024, with which a step is within 5% of the fastest."""
-        times = {2**k: self.step(batch, 2**k, network, numbers) for k in range(11)}
-        return min(nodes for nodes, seconds in times.items() if seconds <= 1.05 * min(times.values()))
-
-    def batch_needed(self, nodes: int, network: Network, numbers: int) -> float:
-        """Rows in a batch with which half of each step goes into rows."""
-        return nodes * (self.fixed + network.allreduce(numbers, nodes)) / self.row
+def shared(row: str, column: str, turn: int) -> Answer:
+    """A step on part of a batch, or on a batch that two processes share."""
+    net = NETS[row]._replace(batch=NETS[row].batch // PARTS[column])
+    return in_ranks(2 if column == TWO else 1, "shared_step", net)
 
 
-def fit(rows: dict[int, float]) -> Cost:
-    """The line through the times of steps, each weighted by 1/time: relative errors count."""
-    m, t = np.array(list(rows), float), np.array(list(rows.values()))
-    fixed, row = np.linalg.lstsq(np.stack([1 / t, m / t], axis=1), np.ones(len(t)), rcond=None)[0]
-    return Cost(max(0.0, float(fixed)), float(row))
+def average(row: str, column: str, turn: int) -> Answer:
+    """The average of an array over the processes, in one Allreduce."""
+    return in_ranks(int(column[0]), "average", NUMBERS[row])
 
 
-def fit_network(times: dict[int, float]) -> Network:
-    """alpha and beta of an Allreduce between two processes, from its times by numbers."""
-    size, t = 4 * np.array(list(times), float), np.array(list(times.values()))
-    alpha, beta = np.linalg.lstsq(np.stack([1 / t, size / t], axis=1), np.ones(len(t)), rcond=None)[0]
-    return Network("this machine, memory", max(0.0, float(alpha)), float(beta))
+def line(times: dict[float, float]) -> tuple[float, float]:
+    """a and b of t = a + b x, by least relative squares; neither is below 0."""
+    t = np.array(list(times.values()))
+    b, a = np.polyfit(list(times), t, 1, w=1 / t)
+    return max(0.0, float(a)), max(0.0, float(b))
 
 
-def in_ranks(n: int, code: str, *arguments: str) -> dict:
-    """What the first of n processes prints at the end, as JSON."""
-    mpiexec = Path(sys.executable).parent / "mpiexec"
-    line = [str(mpiexec), "-n", str(n), sys.executable, "-c", code, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True, cwd=ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
+def allreduce(P: int, nodes: int, alpha: float, beta: float) -> float:
+    """Seconds for P float32: the faster of recursive doubling and Rabenseifner's algorithm (Thakur,
+    Rabenseifner and Gropp 2005, section 4.5)."""
+    rounds, seconds = math.ceil(math.log2(nodes)), 4 * P * beta
+    doubling, halving = alpha + seconds, 2 * rounds * alpha + 2 * (nodes - 1) / nodes * seconds
+    return min(rounds * doubling, halving)
 
 
-STEPS = """
-import json, sys, time, numpy as np
-from dataclasses import replace
-from minnet import config, parallel, training
-from minnet.batches import Part
-from benchmarks.nets import NETS
-name, batch, turns = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-net, team = NETS[name], parallel.team()
-steps = max(4, min(200, 60000 // max(1, batch) // max(1, net.sizes[0] // 64)))
-rng = np.random.default_rng(0)
-X1 = np.ones((steps * batch, net.sizes[0] + 1), np.float32)
-X1[:, :-1] = rng.standard_normal((len(X1), net.sizes[0]))
-part = Part(X1, rng.integers(0, net.sizes[-1], len(X1)))
-c = config.load(None, [f"model.hidden={list(net.sizes[1:-1])}", f"train.batch_size={batch}", "train.patience=0",
-                       f"train.epochs={turns + 1}"])
-mlp = training.build(c, net.sizes[0], net.sizes[-1], None)
-with training.blas_threads(mlp, 0):
-    seconds = [epoch.seconds for epoch in training.train(mlp, part, None, c, team=team) if epoch]
-if team.rank == 0:
-    print(json.dumps({"seconds": float(np.median(np.diff(seconds))) / steps, "P": mlp.theta.size}))
-"""
-
-ALLREDUCE = """
-import json, sys, time, numpy as np
-from minnet import parallel
-team = parallel.team()
-times = {}
-for P in map(int, sys.argv[1:]):
-    dtheta = np.ones(P, np.float32)
-    repeats = max(3, min(500, 10**7 // P))
-    found = []
-    for turn in range(8):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            team.average(dtheta, 1.0, 1.0, (False, False))
-        found.append((time.perf_counter() - start) / repeats)
-    own = []
-    room = np.empty_like(dtheta)
-    for turn in range(8):  # the two passes over the buffer that are not the network's
-        start = time.perf_counter()
-        for _ in range(repeats):
-            np.multiply(dtheta, 1.0, out=room)
-            np.divide(room, 1.0, out=dtheta)
-        own.append((time.perf_counter() - start) / repeats)
-    times[P] = [float(np.median(found[1:])), float(np.median(own[1:]))]
-if team.rank == 0:
-    print(json.dumps(times))
-"""
+def predicted(steps: Answers, averages: Answers) -> dict[str, str]:
+    """A step as fixed + row * rows + Allreduce, fitted to what was measured; and for each network
+    the least nodes with which it is within 5% of the fastest, and how many times as fast it is."""
+    us = {at: median(turn["us"] for turn in turns) for at, turns in (steps | averages).items()}
+    here = line({4 * P: us[row, "2 processes"] / 1e6 for row, P in NUMBERS.items()})
+    model, stops = {}, {}
+    for row, net in NETS.items():
+        P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(net.sizes))
+        alone = {net.batch // n: us[row, part] / 1e6 for part, n in PARTS.items() if part != TWO}
+        fixed, each = line(alone)
+        compute = {n: fixed + each * math.ceil(net.batch / n) for n in NODES}
+        model[row, "fixed, µs"] = f"{fixed * 1e6:,.1f}"
+        model[row, "a row, µs"] = f"{each * 1e6:.3g}"
+        model[row, "speed-up of 2 processes"] = f"{us[row, ONE] / us[row, TWO]:.2f}"
+        model[row, "by the model"] = f"{compute[1] / (compute[2] + allreduce(P, 2, *here)):.2f}"
+        for name, network in NETWORKS.items():
+            times = {n: compute[n] + allreduce(P, n, *network) for n in NODES}
+            nodes = min(n for n in NODES if times[n] <= 1.05 * min(times.values()))
+            stops[row, name] = f"{nodes} ({times[1] / times[nodes]:.1f})"
+    return {"model": report.grid(model), "stops": report.grid(stops)}
 
 
-def measure(say: Callable[[str], object]) -> dict:
-    """All that is measured, but for the large run."""
-    found: dict = {"rows": {}, "pairs": {}, "P": {}}
-    for name, net in NETS.items():
-        found["rows"][name] = {}
-        for m in sorted({1, max(1, net.batch // 8), net.batch // 4, net.batch // 2, net.batch, 2 * net.batch}):
-            answer = in_ranks(1, STEPS, name, str(m), str(TURNS))
-            found["rows"][name][m], found["P"][name] = answer["seconds"], answer["P"]
-        found["pairs"][name] = {n: in_ranks(n, STEPS, name, str(net.batch), str(TURNS))["seconds"] for n in (1, 2)}
-        say(name)
-    found["allreduce"] = {n: in_ranks(n, ALLREDUCE, *map(str, NUMBERS)) for n in (2, 4)}
-    return found
-
-
-LARGE = """
-import json, resource, sys, time
-from minnet import cli
-import minnet.tables.arrays as arrays
-folder, out, memory = sys.argv[1:4]
-if memory == "memory":
-    arrays.MAPPED_BYTES = 1 << 60
-code = cli.main(["train", f"data.source={folder}", "--out", out, "--quiet", *sys.argv[4:]])
-result = json.load(open(f"{out}/result.json"))
-rows = [line.split(",") for line in open(f"{out}/metrics.csv")][1:]
-seconds = [float(row[6]) for row in rows]
-print(json.dumps({"code": code, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                  "row": (seconds[-1] - seconds[0]) / (len(seconds) - 1) / result["rows"]["train"],
-                  "accuracy": result["test_accuracy"], "rows": result["rows"]}))
-"""
-
-
-def large(say: Callable[[str], object], gigabytes: float = 4.0, D: int = 784) -> dict:
-    """Training of two epochs from the disk and from memory on so many GB of float32, and from the disk on a tenth."""
-    found: dict = {"D": D}
-    settings = ["model.hidden=[256, 128]", "train.batch_size=128", "train.epochs=2", "train.label_smoothing=0"]
-    settings += ["optimizer.learning_rate=0.001"]
+def disk() -> Answers:
+    """Training from a folder, whose rows stay on the disk, and from an .npz, read into memory."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("MINNET_SCRATCH")) as room:
-        for share in (0.1, 1.0):
-            folder = Path(room) / f"rows{share}"
-            N = int(gigabytes * share * 1e9 / 4 / D)
-            make(folder, N, D)
-            found[str(share)] = {"bytes": (folder / "X.npy").stat().st_size, "N": N}
-            for kind in ("disk", "memory"):
-                answer = in_ranks(1, LARGE, str(folder), str(folder / kind), kind, *settings)
-                found[str(share)][kind] = answer
-                say(f"{share} {kind}: {answer['peak'] / 1e6:.0f} MB, {answer['row'] * 1e6:.1f} µs a row")
-    return found
+        run = ["--quiet", "--overwrite", "--out", f"{room}/run", "train.epochs=2"]
+        run += ["model.hidden=[256,128]", "train.batch_size=128"]
+
+        def do(row: str, column: str, turn: int) -> Answer:
+            return launch(["-m", "minnet", "train", f"data.source={room}/{column}", *run])
+
+        answers = {}
+        for gigabytes in (GIGABYTES / 10, GIGABYTES):
+            N = int(gigabytes * 1e9 / 4 / 784)
+            write_rows(Path(room), N)
+            answers |= in_turns([f"{gigabytes:g} GB, {N:,} rows"], ["folder", "file.npz"], do, 0)
+        return answers
 
 
-def make(folder: Path, N: int, D: int) -> None:
-    """Clouds of points around ten centers, a block at a time, as X.npy and y.npy."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
+def write_rows(room: Path, N: int, D: int = 784) -> None:
+    """Clouds of points around ten centers, in a folder and in an .npz."""
+    rng, folder = np.random.default_rng(0), room / "folder"
+    folder.mkdir(exist_ok=True)
     centers, y = rng.normal(size=(10, D)).astype(np.float32), rng.integers(0, 10, N)
     X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.float32, (N, D))
     for start in range(0, N, 2**13):
-        rows = slice(start, start + 2**13)
-        X[rows] = centers[y[rows]] + 4 * rng.standard_normal((len(y[rows]), D), dtype=np.float32)
-    X.flush()
+        labels = y[start : start + 2**13]
+        noise = rng.standard_normal((len(labels), D), np.float32)
+        X[start : start + 2**13] = centers[labels] + 4 * noise
     np.save(folder / "y.npy", y)
+    np.savez(room / "file.npz", X=X, y=y)
 
 
 def main() -> None:
-    """Measure, fit, predict, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
-    parser.add_argument("--large", action="store_true", help="measure the 4 GB too (some minutes, 5 GB of disk)")
-    parser.add_argument("--keep", type=Path, help="write what is measured to this file, or take it from there")
-    options = parser.parse_args()
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - started:6.0f} s  {text}", file=sys.stderr)
-
-    if options.keep and options.keep.exists():
-        found = json.loads(options.keep.read_text())
-    else:
-        found = {"machine": machine(), **measure(say)}
-        if options.keep:
-            options.keep.write_text(json.dumps(found))
-    if options.large:
-        found["large"] = large(say)
-    found = json.loads(json.dumps(found))  # as it would come back from a file
-    if options.keep:
-        options.keep.write_text(json.dumps(found))
-    from benchmarks import scaling_text
-
-    DOCUMENT.write_text(scaling_text.document(found), encoding="utf-8")
+    """Measure, predict, write."""
+    steps = in_turns(NETS, PARTS, shared, TURNS)
+    averages = in_turns(NUMBERS, ["2 processes", "4 processes"], average, TURNS)
+    blocks = report.tables({"shared": steps, "averages": averages, "disk": disk()})
+    blocks |= {"machine": running.machine(), **predicted(steps, averages)}
+    report.fill(DOCUMENT, blocks)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The pictures of backprop.md: `python docs/figures.py` draws them anew into docs/figures (it needs matplotlib).
+"""The pictures of backprop.md: `python docs/figures.py` draws them anew into docs/figures (it needs
+matplotlib).
 
-Each picture has two functions. `*_data` asks minnet for the numbers; `draw_*` draws them and does no math. The numbers
-are also written into the SVG, where a test compares them with what minnet says today.
+Each picture has two functions. `*_data` asks minnet for the numbers; `draw_*` draws them and does
+no math. The numbers are also written into the SVG, where a test compares them with what minnet says
+today.
 """
 
 import json
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +20,22 @@ from numpy.typing import NDArray
 
 import minnet
 from minnet.core.gradcheck import central_differences, complex_step, relative_error
+from minnet.core.softmax import (
+    OUTPUT_GRADIENTS,
+    loss_gradient,
+    softmax,
+    softmax_jacobian,
+    softmax_vjp,
+)
+from minnet.study.check import Loss
+from minnet.study.mistakes import MISTAKES
+from minnet.study.step import STEPS
 
 FOLDER = Path(__file__).parent / "figures"
 Data = dict[str, NDArray]
 MINUS = "\N{MINUS SIGN}"
 
-# of the colours that Okabe and Ito chose to be told apart by everybody
+# of the colours that Okabe and Ito chose so that everybody can tell them apart
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#666666"
 STYLE = {
     "svg.hashsalt": "minnet",  # else the names of clip paths differ from run to run
@@ -39,8 +50,8 @@ STYLE = {
 def jacobian_data() -> Data:
     """J and p for an unsure p, and for the surer one that logits six times as large give."""
     z = np.array([0.0, 0.5, 1.0, 0.2, -0.5])
-    p = minnet.softmax([z, 6 * z])
-    return {"p": p, "J": minnet.softmax_jacobian(p)}
+    p = softmax([z, 6 * z])
+    return {"p": p, "J": softmax_jacobian(p)}
 
 
 def draw_jacobian(data: Data) -> Figure:
@@ -56,21 +67,34 @@ def draw_jacobian(data: Data) -> Figure:
         strict=True,
     ):
         # 1/4, the largest value that p (1 - p) can have, ends the scale
-        map_ = top.pcolormesh(J, cmap="RdBu_r", vmin=-0.25, vmax=0.25, edgecolors="white", linewidth=1)
+        map_ = top.pcolormesh(
+            J, cmap="RdBu_r", vmin=-0.25, vmax=0.25, edgecolors="white", linewidth=1
+        )
         for i, k in np.ndindex(J.shape):
             color = "white" if abs(J[i, k]) > 0.17 else GREY if abs(J[i, k]) < 0.005 else "black"
             top.text(k + 0.5, i + 0.5, _signed(J[i, k]), ha="center", va="center", color=color)
-        top.set(title=title, xlim=(0, K), ylim=(K, 0), yticks=np.arange(K) + 0.5, yticklabels=range(K))
+        top.set(
+            title=title, xlim=(0, K), ylim=(K, 0), yticks=np.arange(K) + 0.5, yticklabels=range(K)
+        )
         bottom.bar(np.arange(K) + 0.5, p, width=0.96, color=GREY)
         for k in range(K):
             bottom.text(k + 0.5, p[k] + 0.05, f"{p[k]:.2f}", ha="center")
-        bottom.set(ylim=(0, 1.2), yticks=[], xticks=np.arange(K) + 0.5, xticklabels=range(K), xlabel="$k$")
+        bottom.set(
+            ylim=(0, 1.2), yticks=[], xticks=np.arange(K) + 0.5, xticklabels=range(K), xlabel="$k$"
+        )
         for axis in (top, bottom):
             axis.tick_params(length=0)
             axis.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("$i$", rotation=0, labelpad=10)
     axes[1, 0].set_ylabel("$p_k$", rotation=0, labelpad=14, va="center")
-    figure.colorbar(map_, ax=axes[0, :], ticks=[-0.25, 0, 0.25], label="$J_{ik} = dp_i/dz_k$", aspect=28, pad=0.02)
+    figure.colorbar(
+        map_,
+        ax=axes[0, :],
+        ticks=[-0.25, 0, 0.25],
+        label="$J_{ik} = dp_i/dz_k$",
+        aspect=28,
+        pad=0.02,
+    )
     return figure
 
 
@@ -80,27 +104,18 @@ def _signed(x: float) -> str:
     return text.replace("-", MINUS) if float(text) else "0.00"
 
 
-def clipped_gradient(p: NDArray, Y: NDArray) -> NDArray:
-    """A MISTAKE that raises no error: dz with p clipped in the division only.
-
-    The p that multiplies dp stays as small as it was, so p * (1/p) is no longer 1 and the gradient fades away.
-    """
-    dp = -Y / np.maximum(p, np.float32(1e-12))
-    return minnet.softmax_vjp(p, dp)
-
-
 def logit_gap_data() -> Data:
-    """|dz_t| in float32, by three roads, for two classes where the wrong one is ahead by 0 to 110."""
+    """|dz_t| in float32, in three ways, for two classes where the wrong one is ahead by 0 to
+    110."""
     gap = np.linspace(0, 110, 221, dtype=np.float32)
-    z = np.stack([0 * gap, gap], axis=-1)
-    p, Y = minnet.softmax(z), np.broadcast_to(np.eye(2, dtype=np.float32)[0], z.shape)
+    p, T = softmax(np.stack([0 * gap, gap], axis=-1)), np.array([[1, 0]], np.float32)
     dz = {
-        "clipped": clipped_gradient(p, Y),
-        "floored": minnet.output_gradient(p, Y, "vjp"),
-        "fused": minnet.output_gradient(p, Y, "fused"),
+        "clipped": softmax_vjp(p, MISTAKES["clip-in-division"].function(p, T)),
+        "floored": OUTPUT_GRADIENTS["vjp"](p, T),
+        "fused": OUTPUT_GRADIENTS["fused"](p, T),
     }
-    overflow = np.log(np.finfo(np.float32).max)  # from this gap on, 1/p is larger than any float32
-    return {"gap": gap, **{road: np.abs(dz[road][:, 0]) for road in dz}, "overflow": overflow}
+    overflow = np.log(np.finfo(np.float32).max)  # from this gap on, 1/p exceeds any float32
+    return {"gap": gap, **{way: np.abs(x[:, 0]) for way, x in dz.items()}, "overflow": overflow}
 
 
 def draw_logit_gap(data: Data) -> Figure:
@@ -108,20 +123,29 @@ def draw_logit_gap(data: Data) -> Figure:
     figure, axis = _figure("Clip p only where it divides, and the worst mistakes teach nothing")
     axis.vlines(data["overflow"], 0, 0.97, color=GREY, linewidth=1, linestyle=":")
     axis.text(
-        data["overflow"] - 1, 0.5, "here 1/p overflows\nin float32: without\nthe floor, NaN", ha="right", color=GREY
+        data["overflow"] - 1,
+        0.5,
+        "here 1/p overflows\nin float32: without\nthe floor, NaN",
+        ha="right",
+        color=GREY,
     )
-    axis.plot(data["gap"], data["fused"], color=BLUE, linewidth=7, alpha=0.35, solid_capstyle="butt")
+    axis.plot(
+        data["gap"], data["fused"], color=BLUE, linewidth=7, alpha=0.35, solid_capstyle="butt"
+    )
     axis.plot(data["gap"], data["floored"], color=BLUE, linewidth=1.8)
     axis.plot(data["gap"], data["clipped"], color=ORANGE, linewidth=2.2)
-    roads = f"p {MINUS} y (wide), and the road through {MINUS}y/p with p floored (thin)"
-    axis.text(110, 1.05, roads, color=BLUE, ha="right")
+    both = f"p {MINUS} y (wide), and J$^T$ dp through dp = {MINUS}y/p with p floored (thin)"
+    axis.text(110, 1.05, both, color=BLUE, ha="right")
     axis.text(25.8, 0.80, "p clipped only\nwhere it divides", color=ORANGE, ha="right")
     for gap, text in ((30, "{:.0%} left"), (50, "nothing left")):
         left = float(np.interp(gap, data["gap"], data["clipped"]))
         axis.plot(gap, left, "o", color=ORANGE)
         axis.text(gap + 1.2, left + 0.03, text.format(left), color=ORANGE)
     axis.set(xlim=(0, 111), ylim=(-0.02, 1.14), xticks=range(0, 111, 10))
-    axis.set(xlabel="how far a wrong logit is ahead of the true one", ylabel="gradient at the true logit, $|dz_t|$")
+    axis.set(
+        xlabel="how far a wrong logit is ahead of the true one",
+        ylabel="gradient at the true logit, $|dz_t|$",
+    )
     return figure
 
 
@@ -137,34 +161,27 @@ def one_sided_differences(f: Callable[[NDArray], Any], x: NDArray, h: float) -> 
 
 
 def step_size_data() -> Data:
-    """Relative error against the backward pass in float64, for each step h, on the loss of a 4-6-3 net."""
+    """Relative error against the backward pass in float64, for each step h, on the loss of a 4-6-3
+    net."""
     # from float32, so that all precisions differentiate at the very same theta and X
     X = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    y = np.array([0, 2, 1, 1, 0])
-    net = minnet.MLP([4, 6, 3], "tanh", dtype="float32", seed=1)
+    net, y = minnet.MLP([4, 6, 3], "tanh", dtype="float32", seed=1), np.array([0, 2, 1, 1, 0])
+    real, single, complex_ = (Loss(net, d, X, y) for d in (np.float64, np.float32, np.complex128))
     theta = net.theta.astype(np.float64)
-    _, dtheta = net.astype(np.float64).loss_and_gradient(X, y)
-
-    def loss(dtype: type) -> Callable[[NDArray], Any]:
-        probe = net.astype(dtype)
-        X1, _, r, dlogp, ws = probe.prepare(X, y)
-
-        def f(theta: NDArray) -> Any:
-            probe.theta[:] = theta
-            probe.forward(X1, ws)
-            return probe.loss(dlogp, r, ws)
-
-        return f
+    dtheta = real.gradient(theta)
 
     h, h_complex = np.logspace(-16, -1, 61), np.logspace(-30, -1, 59)
     h32 = h[h > np.finfo(np.float32).eps / 2]  # a smaller step does not move a float32 near 1
     ways = {
-        "one-sided": (h, lambda step: one_sided_differences(loss(np.float64), theta, step)),
-        "central": (h, lambda step: central_differences(loss(np.float64), theta, step)),
-        "float32": (h32, lambda step: central_differences(loss(np.float32), net.theta, step)),
-        "complex": (h_complex, lambda step: complex_step(loss(np.complex128), theta, step)),
+        "one-sided": (h, lambda step: one_sided_differences(real, theta, step)),
+        "central": (h, lambda step: central_differences(real, theta, step)),
+        "float32": (h32, lambda step: central_differences(single, net.theta, step)),
+        "complex": (h_complex, lambda step: complex_step(complex_, theta, step)),
     }
-    data = {"default h": np.cbrt(np.finfo(np.float64).eps), "default h, float32": np.cbrt(np.finfo(np.float32).eps)}
+    data = {
+        "default h": np.cbrt(np.finfo(np.float64).eps),
+        "default h, float32": np.cbrt(np.finfo(np.float32).eps),
+    }
     for name, (steps, measure) in ways.items():
         data[f"h, {name}"] = steps
         data[name] = np.array([relative_error(measure(step), dtheta) for step in steps])
@@ -173,7 +190,9 @@ def step_size_data() -> Data:
 
 def draw_step_size(data: Data) -> Figure:
     """Four lines, and the default step of the two central ones."""
-    figure, axis = _figure("Differences are best at one h; the complex step is exact at any small h")
+    figure, axis = _figure(
+        "Differences are best at one h; the complex step is exact at any small h"
+    )
     colors = {"one-sided": PURPLE, "float32": ORANGE, "central": BLUE, "complex": GREEN}
     for name, color in colors.items():
         axis.loglog(data[f"h, {name}"], data[name], color=color, linewidth=1.8)
@@ -184,53 +203,41 @@ def draw_step_size(data: Data) -> Figure:
     axis.text(1.5e-12, 2e-6, "central", color=BLUE, ha="right")
     axis.text(2e-6, 1e0, "central in float32", color=ORANGE)
     axis.text(1e-23, 3e-15, "complex step", color=GREEN)
-    axis.text(1.5e-6, 1.3e-10, r"the dots: minnet's h, $\sqrt[3]{\mathrm{eps}}$", color=GREY, ha="right", va="center")
+    axis.text(
+        1.5e-6,
+        1.3e-10,
+        r"the dots: minnet's h, $\sqrt[3]{\mathrm{eps}}$",
+        color=GREY,
+        ha="right",
+        va="center",
+    )
     axis.set(xlim=(3e-31, 1), ylim=(3e-17, 1e1), xticks=[10.0**n for n in range(-30, 1, 5)])
     axis.set(xlabel="step $h$", ylabel="relative error of the gradient")
     return figure
 
 
-# where the code makes each array of `flow_data`: its file, and a piece of the line that ends with the number
-LINES = {
-    "a": ("network", "out=ws.a[l])"),
-    "h": ("network", "f.function("),
-    "z": ("network", "out=ws.a[-1])"),
-    "p": ("softmax", "np.divide(p, total"),
-    "L": ("softmax", "np.vdot(dlogp"),
-    "dp": ("softmax", "np.divide(dlogp, p"),
-    "dz": ("softmax", "np.multiply(p, dz"),
-    "dW": ("network", "out=self.dWb[l])"),
-    "dh": ("network", "out=ws.dh[l])"),
-    "da": ("network", "np.multiply(dh, da"),
-}
-
-
 def flow_data() -> Data:
-    """The shape of every array in one step of a 2-3-3 net on 5 rows, and the numbers that their lines bear."""
-    X, net = np.zeros((5, 2)), minnet.MLP([2, 3, 3])
-    X1, _, r, dlogp, ws = net.prepare(X, np.zeros(5, int))
-    net.forward(X1, ws)
-    L = net.loss(dlogp, r, ws)
-    net.backward(dlogp, ws)
-    arrays = {"X": X, "a[0]": ws.a[0], "h[1]": ws.h[1], "z": ws.z, "p": ws.p, "L": L}
-    arrays |= {"da[0]": ws.da[0], "dh[1]": ws.dh[1], "dz": ws.dz, "dp": ws.dp}
-    for l in range(2):
-        W, b, dWb = net.weights[l], net.biases[l], net.dWb[l]
-        arrays |= {f"W[{l}]": W, f"b[{l}]": b, f"dW[{l}]": dWb[:-1], f"db[{l}]": dWb[-1]}
+    """The shape of every array in one step of a 2-3-3 net on 5 rows, and the numbers of the lines
+    that make them."""
+    net = minnet.MLP([2, 3, 3])
+    X, T, tape = net.prepare(np.zeros((5, 2)), np.zeros(5, int))
+    arrays = {"L": net.step(X, T, tape), "X": X, "a[0]": tape[0].a, "h[1]": tape[1].h, "z": tape.z}
+    arrays |= {"p": tape.p, "dp": loss_gradient(tape.p, T), "dz": tape.dz}
+    arrays |= {"da[0]": tape[0].da, "dh[1]": tape[1].dh}
+    for l, layer in enumerate(net.layers):
+        arrays |= {f"{name}[{l}]": getattr(layer, name) for name in ("W", "b", "dW", "db")}
     shapes = {name: np.array(np.shape(array), int) for name, array in arrays.items()}
-    return shapes | {f"line of {name}": np.array(_number(*place)) for name, place in LINES.items()}
-
-
-def _number(file: str, piece: str) -> int:
-    """The number at the end of the one line of minnet/core/`file`.py that holds `piece`."""
-    source = (Path(minnet.__file__).parent / "core" / f"{file}.py").read_text(encoding="utf-8")
-    (number,) = re.findall(rf"{re.escape(piece)}.*# \((\d+)\)", source)
-    return int(number)
+    steps = {name.partition("[")[0]: np.array(step) for step, name, *_ in reversed(STEPS[1:])}
+    made = ("a", "h", "z", "p", "L", "dp", "dz", "dW", "dh", "da")
+    return shapes | {f"line of {name}": steps[name] for name in made}
 
 
 def draw_flow(data: Data) -> Figure:
-    """Forward to the right, backward to the left below it, and each gradient under what it belongs to."""
-    figure, axis = _figure("Forward and back: each gradient stands below its array and has its shape")
+    """Forward to the right, backward to the left below it, and each gradient under what it belongs
+    to."""
+    figure, axis = _figure(
+        "Forward and back: each gradient stands below its array and has its shape"
+    )
     axis.set(xlim=(-0.65, 10.5), ylim=(-0.5, 3.75))
     axis.axis("off")
     x_of = {"X": 0, "a[0]": 2, "h[1]": 4, "z": 6, "p": 8, "L": 10}
@@ -239,12 +246,34 @@ def draw_flow(data: Data) -> Figure:
     def box(x: float, y: float, color: str, *names: str) -> None:
         shapes = [", ".join("N" if n == 5 else f"{n}" for n in data[name]) for name in names]
         # a vector's shape keeps its comma, as Python writes it
-        text = [f"{name} ({shape}{',' * (len(data[name]) == 1)})" for name, shape in zip(names, shapes, strict=True)]
+        text = [
+            f"{name} ({shape}{',' * (len(data[name]) == 1)})"
+            for name, shape in zip(names, shapes, strict=True)
+        ]
         style = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": color}
-        axis.text(x, y, "\n".join(text).replace(" ()", ""), ha="center", va="center", color=color, bbox=style)
+        axis.text(
+            x,
+            y,
+            "\n".join(text).replace(" ()", ""),
+            ha="center",
+            va="center",
+            color=color,
+            bbox=style,
+        )
 
-    def arrow(start: tuple[float, float], end: tuple[float, float], color: str, text: str = "", dy: float = 0) -> None:
-        axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0})
+    def arrow(
+        start: tuple[float, float],
+        end: tuple[float, float],
+        color: str,
+        text: str = "",
+        dy: float = 0,
+    ) -> None:
+        axis.annotate(
+            "",
+            end,
+            start,
+            arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0},
+        )
         middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + dy
         axis.text(*middle, text, ha="center", va="center", color=color, fontsize=10)
 
@@ -261,14 +290,24 @@ def draw_flow(data: Data) -> Figure:
         box(x, -0.1, ORANGE, f"dW[{l}]", f"db[{l}]")
         arrow((x + 0.6, down - 0.22), (x + 0.2, 0.22), ORANGE)
         axis.text(x + 0.5, 0.42, f"{formula} {number('dW')}", color=ORANGE, fontsize=10)
-    forward = {"a": "X W + b", "h": "f(a)", "z": "h W + b", "p": "softmax", "L": f"{MINUS}mean log $p_t$"}
+    forward = {
+        "a": "X W + b",
+        "h": "f(a)",
+        "z": "h W + b",
+        "p": "softmax",
+        "L": f"{MINUS}mean log $p_t$",
+    }
     for (start, end), formula in zip(pairwise(x_of), forward.values(), strict=True):
         ends = (x_of[start] + 0.65, up), (x_of[end] - (0.65 if end != "L" else 0.25), up)
         arrow(*ends, BLUE, f"{formula}\n{number(end)}", -0.32)
     # with dp, the 1/N of the mean enters
     arrow((x_of["L"], up - 0.22), (x_of["p"] + 0.6, down), ORANGE)
     axis.text(9.6, 1.3, f"{MINUS}Y/(N p)\n{number('dp')}", ha="left", color=ORANGE, fontsize=10)
-    backward = {"dz": ("p", "J$^T$ dp"), "dh[1]": ("z", "dz W$^T$"), "da[0]": ("h[1]", "dh * f'(a)")}
+    backward = {
+        "dz": ("p", "J$^T$ dp"),
+        "dh[1]": ("z", "dz W$^T$"),
+        "da[0]": ("h[1]", "dh * f'(a)"),
+    }
     for name, (start, formula) in backward.items():
         ends = (x_of[start] - 0.7, down), (x_of[name[1:]] + 0.7, down)
         arrow(*ends, ORANGE, f"{formula}\n{number(name)}", 0.32)

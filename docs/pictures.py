@@ -1,5 +1,5 @@
-"""The two pictures of a report that the README shows: `python docs/pictures.py` trains the shipped configs anew for
-them (it needs matplotlib)."""
+"""Draw the two pictures of reports that the documents show: `python docs/pictures.py` trains the
+shipped configs for them (it needs matplotlib)."""
 
 import shutil
 import tempfile
@@ -9,7 +9,10 @@ from minnet import cli
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "pictures"
-PICTURES = {"moons": "regions", "digits": "confusion"}  # a shipped config, and a picture of its report
+PICTURES = {
+    "moons": "regions",
+    "digits": "confusion",
+}  # a shipped config, and a picture of its report
 
 
 def main(folder: Path = FOLDER) -> None:
@@ -18,7 +21,14 @@ def main(folder: Path = FOLDER) -> None:
     with tempfile.TemporaryDirectory() as room:
         for config, picture in PICTURES.items():
             run = Path(room) / config
-            arguments = ["train", str(ROOT / "configs" / f"{config}.toml"), "--out", str(run), "--report", "--quiet"]
+            arguments = [
+                "train",
+                str(ROOT / "configs" / f"{config}.toml"),
+                "--out",
+                str(run),
+                "--report",
+                "--quiet",
+            ]
             if cli.main(arguments):
                 raise SystemExit(f"{config}: no report")
             shutil.copyfile(run / "pictures" / f"{picture}.svg", folder / f"{config}_{picture}.svg")

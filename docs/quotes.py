@@ -1,8 +1,9 @@
-"""Fill the quotes of the documents with the project's own lines and output: `python docs/quotes.py`.
+"""Fill the quotes of the documents with the project's own lines and output: `python
+docs/quotes.py`.
 
 A quote is a fenced block below a comment that says what it holds:
 
-    <!-- quote: steps 6-8 -->               the lines of the code from the one marked # (6) to the one marked # (8)
+    <!-- quote: steps 6-8 -->               the code's lines from the one marked # (6) to # (8)
     <!-- quote: minnet study -->            what a command prints
     <!-- quote: minnet study | forward -->  the part of it under that title
 
@@ -13,6 +14,7 @@ import contextlib
 import io
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 from minnet import cli
@@ -29,44 +31,34 @@ def refreshed(text: str) -> str:
 
 
 def quote(what: str) -> str:
-    """The lines that a quote of this kind holds. Raises ValueError for a step, command or title that is not there."""
+    """The lines that a quote holds. Raises KeyError or ValueError for a step, command or title that
+    does not exist."""
     if what.startswith("steps "):
-        first, _, last = what.removeprefix("steps ").partition("-")
-        return _code(int(first), int(last or first))
+        return _code(*(what.removeprefix("steps ").split("-") * 2)[:2])
     command, _, title = what.partition(" | ")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         code = cli.main(shlex.split(command)[1:])
     if code:
         raise ValueError(f"{command} ended with exit code {code}")
-    return _under(title, printed.getvalue()) if title else printed.getvalue()
+    blocks = [block.partition("\n") for block in printed.getvalue().split("\n\n")]
+    found = [f"{lines.rstrip()}\n" for head, _, lines in blocks if head == title]
+    if title and len(found) != 1:
+        raise ValueError(f"{len(found)} parts of the output have the title {title!r}")
+    return found[0] if title else printed.getvalue()
 
 
-def _code(first: int, last: int) -> str:
-    """The lines from one step to another, with the indentation that they share taken away."""
-    file, start, _ = locations()[first]
-    other, end, _ = locations()[last]
+def _code(first: str, last: str) -> str:
+    """The lines from one step to another, without the indentation that they share."""
+    (file, start, _), (other, end, _) = (
+        locations()[int(step) if step.isdigit() else step] for step in (first, last)
+    )
     if file != other or end < start:
         raise ValueError(f"steps {first}-{last} are not lines below each other in one file")
     lines = (PACKAGE / file).read_text(encoding="utf-8").splitlines()[start - 1 : end]
-    shared = min(len(line) - len(line.lstrip()) for line in lines if line)
-    return "".join(f"{line[shared:]}\n" for line in lines)
-
-
-def _under(title: str, printed: str) -> str:
-    """The lines below a title, up to the next blank one."""
-    blocks = [block.splitlines() for block in printed.split("\n\n")]
-    found = [lines[1:] for lines in blocks if lines[0] == title]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} parts of the output have the title {title!r}")
-    return "".join(f"{line}\n" for line in found[0])
-
-
-def main() -> None:
-    """Rewrite the documents."""
-    for path in DOCUMENTS:
-        path.write_text(refreshed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return textwrap.dedent("".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":
-    main()
+    for path in DOCUMENTS:
+        path.write_text(refreshed(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,7 +1,7 @@
 """minnet: a neural-net trainer small enough to read in one sitting, and good enough to use.
 
-The math is in `minnet.core`, whose own docstring gives the reading order and the notation; the command line is
-`python train.py`, `python -m minnet` or `minnet`.
+The mathematics is in `minnet.core`, whose docstring gives the reading order and the notation. The
+command line is `python train.py`, `python -m minnet` or `minnet`.
 """
 
 from pathlib import Path
@@ -11,7 +11,6 @@ from minnet.core.network import MLP
 from minnet.core.softmax import (
     cross_entropy,
     log_softmax,
-    output_gradient,
     softmax,
     softmax_jacobian,
     softmax_vjp,
@@ -20,27 +19,7 @@ from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, T
 
 if TYPE_CHECKING:
     from minnet.estimator import MLPClassifier
-    from minnet.prediction import Model
-
-
-def load(path: str | Path) -> "Model":
-    """The model in a run's folder or a model.npz: an object with predict, predict_proba, classes_, feature_names_in_.
-
-    Raises ModelFileError where there is none, or one that is damaged.
-    """
-    from minnet import prediction
-
-    return prediction.load(path)
-
-
-def __getattr__(name: str) -> Any:
-    """MLPClassifier, on first use: it imports scikit-learn."""
-    if name == "MLPClassifier":
-        from minnet.estimator import MLPClassifier
-
-        return MLPClassifier
-    raise AttributeError(f"module 'minnet' has no attribute {name!r}")
-
+    from minnet.model import Model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -54,8 +33,28 @@ __all__ = [
     "cross_entropy",
     "load",
     "log_softmax",
-    "output_gradient",
     "softmax",
     "softmax_jacobian",
     "softmax_vjp",
 ]
+
+
+def load(path: str | Path) -> "Model":
+    """The model in a run's folder or a model.npz, with predict, predict_proba, classes_ and
+    feature_names_in_. Raises ModelFileError if there is none, or if it is damaged."""
+    from minnet import model
+
+    return model.load(path)
+
+
+def __getattr__(name: str) -> Any:
+    """MLPClassifier, on first use: it imports scikit-learn."""
+    if name == "MLPClassifier":
+        from minnet.estimator import MLPClassifier
+
+        return MLPClassifier
+    raise AttributeError(f"module 'minnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

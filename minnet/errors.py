@@ -1,4 +1,7 @@
-"""What can go wrong, by whose mistake it is; each message is one line: what, where, what to do."""
+"""Typed errors, by whose mistake it is; each message is one line: what, where, what to do."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class MinnetError(Exception):
@@ -14,17 +17,42 @@ class ConfigError(MinnetError):
 
 
 class DataError(MinnetError):
-    """Data that cannot be had or cannot be learned from."""
+    """Data that cannot be loaded or used."""
 
 
 class ModelFileError(MinnetError):
-    """A model file that is damaged or is none."""
+    """A model file or checkpoint that is damaged, or a file that is neither."""
 
 
 class TrainingError(MinnetError):
-    """A run that cannot go on, for example because it diverged."""
+    """A run that cannot continue, for example because it diverged."""
 
 
 def one_line(text: object) -> str:
-    """The text, or what an error says, on one line."""
-    return " ".join(str(text).split())
+    """The text, or an error's message, on one line, with what cannot be printed as an escape.
+
+    >>> one_line("a\\n b\\x1b[2J")
+    'a b\\\\x1b[2J'
+    """
+    printable = (c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in str(text))
+    return " ".join("".join(printable).split())
+
+
+def short(text: object) -> str:
+    """The text quoted, on one line, shortened to 40 characters.
+
+    >>> short("a,b"), short("x" * 50)
+    ("'a,b'", "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'")
+    """
+    text = str(text)
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a message that names the nearest choice; empty if none is near.
+
+    >>> did_you_mean("dropuot", ["dropout", "hidden"]), did_you_mean("x", ["dropout"])
+    ('; did you mean dropout?', '')
+    """
+    near = difflib.get_close_matches(word, list(choices), 1, cutoff)
+    return f"; did you mean {near[0]}?" if near else ""

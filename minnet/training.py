@@ -1,37 +1,61 @@
-"""The one training loop, and the measuring of a net on a part of the data."""
+"""The training loop: epochs of steps, evaluated, recorded, and stopped."""
 
-import contextlib
-import functools
+import json
 import math
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.batches import ALONE, Batches, Part
-from minnet.config import Config, OptimizerConfig, TrainConfig
-from minnet.core.network import MLP, ROWS
-from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, State, blocks, clip_by_norm, decay, flush, new_state
+from minnet.config import Config
+from minnet.core.network import MLP, ROWS, Tape
+from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, Step, clip_by_norm, flush
 from minnet.core.softmax import cross_entropy
+from minnet.data import Part
+from minnet.distributed import ALONE, Alone
 from minnet.errors import ConfigError, TrainingError
-from minnet.parallel import Alone
-from minnet.sizes import Blocks, LayerSizes
 
-LARGE = 2**22  # rows of a batch times parameters, from which two threads are faster than one
-EXPLODED = 1e4  # a loss this many times the first one is beyond coming back
+EXPLODED = 1e4  # a run is given up when its loss exceeds this multiple of the first
+
+
+class Rates(Protocol):
+    """The learning rate of each step t = 0, 1, ..., such as a Schedule."""
+
+    def rate(self, t: int) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train, under the names of the config's keys; `rule` is the optimizer's name. `alpha`
+    adds alpha/2 * sum(W^2) to the *sum* of a batch's losses, as scikit-learn does, on top of the
+    net's own penalty `l2`."""
+
+    rule: str
+    settings: Settings
+    schedule: Rates
+    epochs: int
+    batch_size: int
+    patience: int = 0
+    watch: str = "loss"
+    max_grad_norm: float = 0.0
+    checkpoint_seconds: float = 0.0
+    shuffle: bool = True
+    alpha: float = 0.0
+    l2: float = 0.0
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to. The training figures are means over its steps, as the net then was, with dropout,
-    label smoothing and class weights; the validation figures are plain, at its end. `seconds` since the start.
-    `gradient` and `update` are the sizes of each layer in its last step: see LayerSizes."""
+    """The figures of one epoch. The training figures are means over its steps, as the net then was,
+    with dropout, label smoothing and class weights; the validation figures are plain, at its end.
+    `seconds` count from the start of the run. `gradient` and `update` have one figure per layer, in
+    the last step: the norm of its gradient, and how far the step moved [W; b] relative to its norm.
+    """
 
     epoch: int
     learning_rate: float
@@ -45,46 +69,40 @@ class Epoch:
     update: tuple[float, ...] = ()
 
 
+def figures(epoch: Epoch) -> dict[str, Any]:
+    """An epoch's figures by name, as metrics.csv has them; those of layers last, counted from 1."""
+    plain = dict(vars(epoch))
+    layers = {name: plain.pop(name) for name in ("gradient", "update")}
+    return plain | {
+        f"{name}_{l}": v for name in layers for l, v in enumerate(layers[name], start=1)
+    }
+
+
 @dataclass(frozen=True)
 class Measured:
-    """Mean cross-entropy, share of rows right, and the class (n,) that each row was given."""
+    """Mean cross-entropy, share of rows that are right, and the class (n,) predicted for each."""
 
     loss: float
     accuracy: float
     predicted: NDArray
 
 
-def build(config: Config, D: int, K: int, class_weight: NDArray | None) -> MLP:
-    """The net that the config describes, for D features and K classes, with its initial weights."""
-    model, train = config.model, config.train
-    return MLP(
-        [D, *model.hidden, K],
-        model.activation,
-        output_gradient=model.output_gradient,
-        dropout=model.dropout,
-        l2=0.0 if config.optimizer.name == "adamw" else config.optimizer.weight_decay,
-        label_smoothing=train.label_smoothing,
-        class_weight=class_weight,
-        dtype=model.dtype,
-        seed=train.seed,
-    )
-
-
 @dataclass
-class Progress:
-    """Where a run stands: with the config and the data, all that it takes to go on as if it had never stopped.
+class State:
+    """Where a run stands: with the config and the data, all that it takes to continue as if it had
+    never stopped.
 
-    `optimizer` is the optimizer's state, t its steps so far, `step` those in the `epoch` at hand, over which losses,
-    weight and rows right are summed; `order` is the random state from which the epoch's order of rows was drawn.
-    Once the run has ended, the best weights are in the net and those of the last step in best_theta: `swapped`.
+    `optimizer` is the optimizer's state and t its steps so far, `step` those in the current epoch,
+    over which losses, weight and right rows are summed; `order` is the random state that the
+    epoch's order of rows was drawn from; best_theta holds the weights of best_epoch; the run is
+    given up if a loss exceeds `limit`. `rate`, `norms` and `tapes` live within an epoch.
     """
 
     net: MLP
-    optimizer: State
+    optimizer: NDArray
     rng: np.random.Generator
     order: dict[str, Any]
     best_theta: NDArray
-    swapped: bool = False
     epoch: int = 1
     step: int = 0
     t: int = 0
@@ -92,315 +110,254 @@ class Progress:
     weight: float = 0.0
     correct: int = 0
     first_loss: float = math.nan
+    limit: float = sys.float_info.max
     best_figure: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+    rate: float = 0.0
+    norms: tuple[tuple[float, ...], ...] = ()
+    tapes: dict[int, Tape] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, net: MLP, rule: str, seed: int) -> "State":
+        """The start of a run, with the net's weights as they are."""
+        rng = np.random.default_rng([seed, 1])  # apart from the stream of the initial weights
+        optimizer = np.zeros((OPTIMIZERS[rule].vectors, net.theta.size), net.dtype)
+        return cls(net, optimizer, rng, dict(rng.bit_generator.state), net.theta.copy())
+
+    def use_best(self) -> None:
+        """Give the net the weights of the best epoch, if one was finished."""
+        if self.best_epoch:
+            self.net.theta[:] = self.best_theta
+
+    @property
+    def vectors(self) -> dict[str, NDArray]:
+        """The state's large arrays."""
+        return {"theta": self.net.theta, "best": self.best_theta, "optimizer": self.optimizer}
+
+    def arrays(self) -> dict[str, NDArray]:
+        """The state as arrays, for a checkpoint. A number that is not finite yet is left out."""
+        numbers = {name: np.array(float(getattr(self, name))) for name in NUMBERS}
+        finite = {name: number for name, number in numbers.items() if np.isfinite(number)}
+        rows = [[v for v in figures(epoch).values() if v is not None] for epoch in self.history]
+        random = {"rng": _packed(self.rng.bit_generator.state), "order": _packed(self.order)}
+        return self.vectors | finite | random | {"history": np.array(rows, np.float64)}
+
+    def restore(self, arrays: dict[str, NDArray]) -> None:
+        """Take over a state that `arrays` gave, its weights in the net. Raises ValueError, KeyError
+        or TypeError if it is of another net or rule."""
+        for name, vector in self.vectors.items():
+            if arrays[name].shape != vector.shape:
+                raise ValueError(f"{name} has shape {arrays[name].shape}, not {vector.shape}")
+            vector[:] = arrays[name]
+        for name in NUMBERS:
+            if name in arrays:
+                setattr(self, name, type(getattr(self, name))(arrays[name]))
+        self.rng.bit_generator.state = _unpacked(arrays["rng"])
+        self.order = _unpacked(arrays["order"])
+        L = len(self.net.layers)
+        for row in arrays["history"].tolist():
+            plain: list[Any] = row[: -2 * L]
+            plain[4:-2] = plain[4:-2] or [None, None]  # without a validation part
+            plain[0], plain[-1] = int(plain[0]), int(plain[-1])  # epoch and best_epoch
+            self.history.append(Epoch(*plain, *map(tuple, (row[-2 * L : -L], row[-L:]))))
 
 
-def start(net: MLP, config: Config) -> Progress:
-    """The start of a run, with the net's weights as they are."""
-    rng = np.random.default_rng([config.train.seed, 1])  # a stream of its own, apart from the initial weights
-    optimizer = new_state(config.optimizer.name, net.theta)
-    return Progress(net, optimizer, rng, rng.bit_generator.state, net.theta.copy())  # type: ignore[arg-type]
+NUMBERS = [f.name for f in fields(State) if f.type in (int, float)]
+
+
+def _packed(state: Any) -> NDArray:
+    """A generator's state, whose numbers have up to 128 bits, as the bytes of its JSON."""
+    return np.frombuffer(json.dumps(state).encode(), np.uint8)
+
+
+def _unpacked(content: NDArray) -> dict[str, Any]:
+    return json.loads(content.tobytes())
+
+
+def build(config: Config, D: int, K: int, class_weight: NDArray | None) -> MLP:
+    """The net that the config describes, for D features and K classes, with its initial weights."""
+    model, decoupled = config.model, OPTIMIZERS[config.optimizer.name].decoupled
+    return MLP(
+        [D, *model.hidden, K],
+        model.activation,
+        output_gradient=model.output_gradient,
+        dropout=model.dropout,
+        l2=0.0 if decoupled else config.optimizer.weight_decay,
+        label_smoothing=config.train.label_smoothing,
+        class_weight=class_weight,
+        dtype=model.dtype,
+        seed=config.train.seed,
+    )
+
+
+def recipe(config: Config, net: MLP, N: int) -> Recipe:
+    """How the config trains the net on N rows, with the schedule in steps."""
+    optimizer, train = config.optimizer, config.train
+    steps = math.ceil(N / train.batch_size)
+    constants = ("momentum", "beta1", "beta2", "epsilon", "weight_decay")
+    settings = Settings(**{key: getattr(optimizer, key) for key in constants}, weights=net.weights)
+    schedule = Schedule(
+        optimizer.learning_rate,
+        optimizer.schedule,
+        steps=train.epochs * steps,
+        warmup=round(optimizer.warmup_epochs * steps),
+        every=max(1, round(optimizer.step_epochs * steps)),
+        factor=optimizer.step_factor,
+    )
+    keys = ("epochs", "batch_size", "patience", "watch", "max_grad_norm", "checkpoint_seconds")
+    same: dict[str, Any] = {key: getattr(train, key) for key in keys}
+    return Recipe(optimizer.name, settings, schedule, **same)
 
 
 def train(
     net: MLP,
-    training: Part,
-    validation: Part | None,
-    config: Config,
-    interrupted: threading.Event | None = None,
-    progress: Progress | None = None,
-    *,
-    schedule: Schedule | None = None,
-    shuffle: bool = True,
-    alpha: float = 0.0,
-    constants: Settings | None = None,
+    parts: dict[str, Part],
+    recipe: Recipe,
+    state: State,
+    stop: threading.Event | None = None,
     team: Alone = ALONE,
 ) -> Iterator[Epoch | None]:
-    """Train the net in place, yielding an Epoch after each, and None where an epoch is so long that the run should be
-    saved within it. `progress` is where to start from, and is kept up to date at each yield and at the end.
-    `schedule` and `constants` take the place of the config's, and without `shuffle` rows keep their order. `alpha` adds
-    alpha/2 * sum(W^2) to the *sum* of a batch's losses, as scikit-learn has it, and the penalty to the training loss.
+    """Train the net in place on parts["train"], yielding an Epoch after each, and None where an
+    epoch takes so long that the run should be saved within it. `state` says where to start, and is
+    up to date at each yield and at the end.
 
-    With a validation part, the run ends `patience` epochs after its best loss or accuracy there, and the weights of
-    that epoch come back. Once `interrupted` is set, the run ends after the step at hand in the same way; an
-    epoch cut short is not yielded, and counts only if no epoch was finished. With a `team`, every process calls this
-    with the same arguments, and takes its share of each batch.
+    With parts["validation"], training ends `patience` epochs after its best figure there; state has
+    the weights of that epoch, `use_best` puts them in. Once `stop` is set, training ends after the
+    current step; an epoch cut short is not yielded. In a team, every process calls this with the
+    same arguments and takes its share of each batch.
 
-    Raises TrainingError when loss or weights stop being finite, or the loss explodes.
+    Raises TrainingError when the loss or a weight is no longer finite, or the loss explodes.
     """
-    settings, constants = config.train, constants or optimizer_constants(config.optimizer)
-    run, interrupted = progress or start(net, config), interrupted or threading.Event()
-    theta_blocks, sizes = blocks(net.theta, net.dtheta, run.optimizer), LayerSizes(net)
-    batches = Batches(training, net, settings.batch_size, team)
-    schedule = schedule or learning_rates(config, batches.steps)
-    l2 = net.l2
-    saved = time.perf_counter()
-    begun = saved - run.seconds
-    if run.swapped:
-        swap_best(run)
-
-    while run.epoch <= settings.epochs and not _patience_is_over(run, validation, settings):
-        limit = _limit(run, net)
-        rate = 0.0
-        order, before = _order(run, len(training.y), shuffle), run.correct if team.rank == 0 else 0
-        for batch in batches.epoch(order, run.step, before):
-            rate = schedule.rate(run.t)
-            run.t += 1
-            run.step += 1
-            if net.dropout:
-                net.draw_masks(batch.ws, run.rng)
-            z = net.forward(batch.X1, batch.ws)
-            loss = float(net.loss(batch.dlogp, batch.r, batch.ws))
-            if alpha:
-                net.l2 = l2 + alpha / batch.w
-                loss += float(net.penalty())
-            net.backward(batch.dlogp, batch.ws)
-            due = 0 < settings.checkpoint_seconds <= time.perf_counter() - saved
-            wishes = (team.size > 1 and interrupted.is_set(), due)  # alone, it is heard after the step at hand
-            loss, w, (stop, due) = team.average(net.dtheta, loss, batch.w, wishes)
-
-            if not loss <= limit:
-                raise _lost(run, loss, config)
-            if run.t == 1:
-                run.first_loss = loss
-                limit = _limit(run, net)
-            watched = sizes.watch(theta_blocks) if run.step == batches.steps else theta_blocks
-            take_step(net, watched, config, constants, run.t, rate)
-
-            np.copyto(batch.z, z)
-            run.losses += loss * w
-            run.weight += w
-            if stop or (team.size == 1 and interrupted.is_set()):
-                interrupted.set()
-                break
-            if due and run.step < batches.steps:
-                run.correct, run.seconds = _count(team, batches.correct(run.step)), time.perf_counter() - begun
+    part, validation, stop = parts["train"], parts.get("validation"), stop or threading.Event()
+    N, size = len(part.y), min(recipe.batch_size, len(part.y))
+    steps, saved = math.ceil(N / size), time.perf_counter()
+    began = saved - state.seconds
+    while state.epoch <= recipe.epochs and not (validation and _is_over(state, recipe)):
+        order, stopped = _order(state, N, recipe.shuffle), False
+        while state.step < steps and not stopped:
+            rows = order[state.step * size : (state.step + 1) * size]
+            due = 0 < recipe.checkpoint_seconds <= time.perf_counter() - saved
+            loss, weight, right = gradient(net, part, rows, recipe, state, team)
+            stopped, due = _share(state, loss, weight, right, (stop.is_set(), due), team)
+            state.step += 1
+            update(net, recipe, state, last=state.step == steps)
+            stopped = stopped or (team.size == 1 and stop.is_set())
+            if due and state.step < steps:
+                state.seconds = time.perf_counter() - began
                 yield None
                 saved = time.perf_counter()
-        run.correct, run.seconds = _count(team, batches.correct(run.step)), time.perf_counter() - begun
-        cut_short = run.step < batches.steps
-        if not (cut_short and run.best_epoch) and not np.isfinite(net.theta).all():
-            raise _diverged("a weight is not finite", run, config)
-        if cut_short:
+        state.seconds = time.perf_counter() - began
+        if not (state.step < steps and state.best_epoch) and not np.isfinite(net.theta).all():
+            raise _diverged("a weight is not finite", state)
+        if state.step < steps:
+            stop.set()
             break
-        flush(run.optimizer)
-
-        measured = evaluate(net, validation, team) if validation is not None else None
-        if measured and not math.isfinite(measured.loss):
-            raise _diverged(f"the validation loss is {measured.loss}", run, config)
-        yield _end_epoch(run, measured, settings.watch, rate, len(training.y), time.perf_counter() - begun, sizes)
-        if _count(team, interrupted.is_set()):
-            interrupted.set()
+        measured = evaluate(net, validation, team) if validation else None
+        state.seconds = time.perf_counter() - began
+        yield _end_epoch(state, measured, recipe, N)
+        if team.add(np.array(int(stop.is_set()))):
+            stop.set()
             break
-    if run.best_epoch:
-        swap_best(run)
 
 
-def _count(team: Alone, n: int) -> int:
-    """The sum of n over the team."""
-    return int(team.add(np.array(int(n)))) if team.size > 1 else int(n)
+def gradient(
+    net: MLP, part: Part, rows: NDArray, recipe: Recipe, state: State, team: Alone = ALONE
+) -> tuple[float, float, int]:
+    """The mean loss over this process's share of a batch, with dtheta in the net; the weight of
+    these rows, and how many of them are right."""
+    share = team.share(len(rows))
+    mine = rows if team.size == 1 else rows[share]
+    n = len(mine)
+    tape = state.tapes.get(n) or state.tapes.setdefault(n, Tape(net, n))
+    if net.dropout:  # masks of the whole batch, so that they do not depend on how it is shared
+        for record, mask in zip(tape, net.dropout_masks(len(rows), state.rng), strict=False):
+            record.mask = mask[share]
+    X = part.X.take(mine, axis=0) if isinstance(part.X, np.ndarray) else part.X[mine]
+    y = part.y[mine]
+    T, weight = net.targets(y, None if part.w is None else part.w[mine])
+    if recipe.alpha:
+        net.l2 = recipe.l2 + recipe.alpha / weight
+    loss = net.step(X, T, tape)
+    if not recipe.alpha:
+        loss = tape.L  # what is recorded has no penalty in it
+    return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=1) == y))
 
 
-def swap_best(run: Progress) -> None:
-    """Exchange the net's weights with the best ones, a block at a time."""
-    run.swapped = not run.swapped
-    for theta, best, _ in blocks(run.net.theta, run.best_theta, {}):
-        last = theta.copy()
-        theta[:] = best
-        best[:] = last
+def _share(
+    state: State,
+    loss: float,
+    weight: float,
+    right: int,
+    wishes: tuple[bool, bool],
+    team: Alone,
+) -> tuple[bool, bool]:
+    """Average gradient and loss over the team, record them, and return whether any process has each
+    wish."""
+    loss, weight, *sums = team.average(state.net.dtheta, loss, weight, right, *wishes)
+    state.t += 1
+    if not loss <= state.limit:
+        raise _diverged(f"the loss is {loss:.3g}", state)
+    if state.t == 1:
+        state.first_loss, state.limit = loss, EXPLODED * max(loss, math.log(state.net.K))
+    state.losses += loss * weight
+    state.weight += weight
+    state.correct += int(sums[0])
+    return bool(sums[1]), bool(sums[2])
 
 
-BY_LAYER = ("gradient", "update")  # figures of an epoch that each layer has one of
-NUMBERS = ("epoch", "step", "t", "losses", "weight", "correct", "first_loss", "best_figure", "best_epoch", "seconds")
+def update(net: MLP, recipe: Recipe, state: State, last: bool = False) -> None:
+    """Step t = 1, 2, ... of the optimizer, from net.dtheta, which is used up: clip, then update.
+
+    In the last step of an epoch, state.norms becomes the norm of each layer's gradient, before it
+    is clipped, and the norm of each layer's update relative to that of [W; b]; no file holds
+    infinity, so the largest number stands for it."""
+    state.rate = recipe.schedule.rate(state.t - 1)
+    before = net.theta.copy() if last else net.theta
+    gradient = _norms(net, net.dtheta) if last else before
+    if recipe.max_grad_norm:
+        clip_by_norm(net.dtheta, recipe.max_grad_norm)
+    step = Step(state.t, state.rate, recipe.settings)
+    OPTIMIZERS[recipe.rule].take(step, net.theta, net.dtheta, state.optimizer)  # (26) theta
+    if last:
+        norms = _norms(net, before)
+        moved = _norms(net, np.subtract(net.theta, before, out=before))
+        both = np.stack([gradient, moved / np.where(norms > 0, norms, 1)])
+        state.norms = tuple(map(tuple, np.minimum(both, sys.float_info.max).tolist()))
 
 
-def snapshot(run: Progress) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """All of a run's progress as arrays, the net's own among them, and as entries for JSON."""
-    theta, best = (run.best_theta, run.net.theta) if run.swapped else (run.net.theta, run.best_theta)
-    arrays = {"theta": theta, "best_theta": best} | {f"optimizer_{name}": v for name, v in run.optimizer.items()}
-    entries: dict[str, Any] = {name: _json_number(getattr(run, name)) for name in NUMBERS}
-    entries |= {"rng": run.rng.bit_generator.state, "order": run.order}
-    rows = [figures(epoch) for epoch in run.history]
-    columns = [name for name, value in rows[0].items() if value is not None] if rows else ["epoch"]
-    arrays["history"] = np.array([[row[name] for name in columns] for row in rows], np.float64).reshape(
-        -1, len(columns)
-    )
-    return arrays, entries | {"columns": columns}
-
-
-def restore(net: MLP, config: Config, arrays: dict[str, NDArray], entries: dict[str, Any]) -> Progress:
-    """The progress that `snapshot` kept, with its weights in the net."""
-    run = start(net, config)
-    net.theta[:], run.best_theta[:] = arrays["theta"], arrays["best_theta"]
-    for name, vector in run.optimizer.items():
-        vector[:] = arrays[f"optimizer_{name}"]
-    for name in NUMBERS:
-        setattr(run, name, getattr(run, name) if entries[name] is None else entries[name])
-    run.rng.bit_generator.state, run.order = entries["rng"], entries["order"]
-    for row in arrays["history"].tolist():
-        values = dict(zip(entries["columns"], row, strict=True))
-        kept: dict[str, Any] = {f.name: values.get(f.name) for f in fields(Epoch)}
-        kept |= {name: int(values[name]) for name in ("epoch", "best_epoch")}
-        kept |= {name: tuple(v for column, v in values.items() if column.startswith(f"{name}_")) for name in BY_LAYER}
-        run.history.append(Epoch(**kept))
-    return run
-
-
-def figures(epoch: Epoch) -> dict[str, Any]:
-    """An epoch's figures by name, as metrics.csv and checkpoints have them; those of layers last, numbered from 1."""
-    values = {f.name: getattr(epoch, f.name) for f in fields(Epoch) if f.name not in BY_LAYER}
-    return values | {f"{name}_{l}": size for name in BY_LAYER for l, size in enumerate(getattr(epoch, name), start=1)}
-
-
-def _json_number(value: float) -> float | None:
-    """JSON has neither NaN nor infinity: they are what a run starts with, and left out."""
-    return value if math.isfinite(value) else None
-
-
-def _order(run: Progress, N: int, shuffle: bool) -> NDArray:
-    """The order of rows in the epoch at hand; a run that goes on keeps the random state that it stopped with."""
-    if not shuffle:
-        return np.arange(N)
-    now = run.rng.bit_generator.state
-    if run.step:
-        run.rng.bit_generator.state = run.order
-    else:
-        run.order = now  # type: ignore[assignment]
-    order = run.rng.permutation(N)
-    if run.step:
-        run.rng.bit_generator.state = now
-    return order
-
-
-def _limit(run: Progress, net: MLP) -> float:
-    """The loss from which a run is lost: none before the first step."""
-    return EXPLODED * max(run.first_loss, math.log(net.K)) if run.t else sys.float_info.max
-
-
-def _patience_is_over(run: Progress, validation: Part | None, settings: TrainConfig) -> bool:
-    return bool(validation and settings.patience and run.epoch - 1 - run.best_epoch >= settings.patience)
-
-
-def _end_epoch(
-    run: Progress, measured: Measured | None, watch: str, rate: float, N: int, seconds: float, sizes: LayerSizes
-) -> Epoch:
-    """Note the epoch, and its weights if they are the best so far; the next one begins."""
-    figure = math.inf if measured is None else measured.loss if watch == "loss" else -measured.accuracy
-    if measured is None or figure < run.best_figure:
-        run.best_epoch, run.best_figure = run.epoch, figure
-        run.best_theta[:] = run.net.theta
-    epoch = Epoch(
-        run.epoch,
-        rate,
-        run.losses / (run.weight or 1),
-        run.correct / N,
-        measured.loss if measured else None,
-        measured.accuracy if measured else None,
-        seconds,
-        run.best_epoch,
-        tuple(sizes.gradient),
-        tuple(sizes.update),
-    )
-    run.history.append(epoch)
-    run.epoch, run.step, run.losses, run.weight, run.correct, run.seconds = run.epoch + 1, 0, 0.0, 0.0, 0, seconds
-    return epoch
-
-
-def take_step(
-    net: MLP,
-    theta_blocks: Blocks,
-    config: Config,
-    constants: Settings,
-    t: int,
-    learning_rate: float,
-) -> None:
-    """Step t = 1, 2, ... of the optimizer, from net.dtheta, which is used up: clip, decay, update."""
-    optimizer = config.optimizer
-    if config.train.max_grad_norm:
-        clip_by_norm(net.dtheta, config.train.max_grad_norm)  # (27)
-    if optimizer.name == "adamw":
-        decay(net.weights, optimizer.weight_decay, learning_rate)  # (28)
-    for block in theta_blocks:
-        OPTIMIZERS[optimizer.name](*block, t, learning_rate, constants)  # (29)
-
-
-class _AtWork:
-    """How many nets are in training in this process, and the limit of BLAS's threads that the first of them set."""
-
-    lock = threading.Lock()
-    nets = 0
-    limit: Any = None
-
-
-@contextlib.contextmanager
-def blas_threads(net: MLP, batch_size: int, at_most_now: bool = False) -> Iterator[None]:
-    """While inside, BLAS uses one thread, or two if batches are large.
-
-    How many threads share a product changes its last bits. So their number has to follow from the config, not from
-    the machine or its settings; only where there is just one core, large batches too have one thread. With
-    `at_most_now` it is never more than BLAS uses at the moment, where that was set for a worker among others; and
-    while several nets are in training in this process, it is one.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(2, cores) if batch_size * net.theta.size >= LARGE else 1
-    blas = _blas()
-    with _AtWork.lock:
-        if at_most_now:
-            threads = min([threads, *(library["num_threads"] for library in blas.info())])
-        _AtWork.nets += 1
-        _take_control(blas)
-        limit = blas.limit(limits=threads if _AtWork.nets == 1 else 1)
-        _AtWork.limit = _AtWork.limit or limit
-    try:
-        yield
-    finally:
-        with _AtWork.lock:
-            _AtWork.nets -= 1
-            if not _AtWork.nets:
-                _take_control(blas)
-                _AtWork.limit.restore_original_limits()
-                _take_control(blas)
-                _AtWork.limit = None
-
-
-def _take_control(blas: Any) -> None:
-    """From threadpoolctl 3.8 on, only one thread can change the limit until it lets go of it; any may here, under
-    the lock."""
-    for library in blas.lib_controllers:
-        getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
-
-
-@functools.cache
-def _blas() -> Any:
-    """The BLAS libraries of this process."""
-    from threadpoolctl import ThreadpoolController  # comes with scikit-learn
-
-    return ThreadpoolController().select(user_api="blas")
+def _norms(net: MLP, x: NDArray) -> NDArray:
+    """Of x (P,), laid out as theta, the Euclidean norm of each layer's part, summed in float64, but
+    without a copy, and not by BLAS, whose sum would change with its number of threads."""
+    ends = np.cumsum([layer.Wb.size for layer in net.layers])[:-1]
+    parts = np.split(x, ends)
+    return np.sqrt([np.einsum("i,i->", part, part, dtype=np.float64) for part in parts])
 
 
 def evaluate(net: MLP, part: Part, team: Alone = ALONE) -> Measured:
-    """Mean cross-entropy and accuracy of the net on a part, without dropout, smoothing or weights of classes; the mean
-    is over the weights of the rows where they have any. Each process of a team takes its share of the rows."""
-    mine, w = team.share(len(part.y)), part.w
+    """Mean cross-entropy and accuracy on a part, without dropout, smoothing or class weights; means
+    over the rows' weights if they have any. Each process of a team takes its share of the rows."""
+    mine, w = team.share(len(part.y)), np.ones(1) if part.w is None else part.w
     predicted, sums = np.zeros(len(part.y), np.intp), np.zeros(2)
     for start in range(mine.start, mine.stop, ROWS):
         rows = slice(start, min(start + ROWS, mine.stop))
-        z = net.logits(part.X1[rows], has_ones=True)
+        z = net.logits(part.X[rows])
         z.argmax(axis=1, out=predicted[rows])
         losses, right = cross_entropy(z, part.y[rows]), predicted[rows] == part.y[rows]
-        sums += [losses.sum(dtype=np.float64), right.sum()] if w is None else [w[rows] @ losses, w[rows] @ right]
+        if part.w is None:
+            sums += [losses.sum(dtype=np.float64), right.sum()]
+        else:
+            sums += [w[rows] @ losses, w[rows] @ right]
     loss, correct = team.add(sums).tolist()
-    total = len(part.y) if w is None else w.sum()
+    total = len(part.y) if part.w is None else float(w.sum())
     return Measured(loss / total, correct / total, team.add(predicted))
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:
-    """(K,) weights of the classes, or None where all are alike.
+    """(K,) weights of the classes, or None if all are alike.
 
-    "balanced" is n / (K n_k), as in scikit-learn; a table gives weights by label, and 1 to those left out.
+    "balanced" is n / (K n_k), as in scikit-learn; a table gives weights by label, 1 if left out.
     Raises ConfigError for a label that the data do not have.
     """
     if setting == "none":
@@ -410,41 +367,61 @@ def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray)
     labels = [str(label) for label in classes]
     for label in setting:
         if label not in labels:
-            raise ConfigError(f"train.class_weight: there is no class {label!r}, only {', '.join(labels[:20])}")
+            known = ", ".join(labels[:20])
+            raise ConfigError(f"train.class_weight: there is no class {label!r}, only {known}")
     weights = np.array([setting.get(label, 1.0) for label in labels])
     if not weights.any():
         raise ConfigError("train.class_weight: at least one class needs a weight above 0")
     return weights
 
 
-def optimizer_constants(optimizer: OptimizerConfig) -> Settings:
-    """The constants of the update rules, from the config."""
-    return Settings(optimizer.momentum, optimizer.beta1, optimizer.beta2, optimizer.epsilon)
+def _order(state: State, N: int, shuffle: bool) -> NDArray:
+    """The order of rows in the current epoch. A run that was stopped within it draws it again from
+    the random state that the epoch began with."""
+    now = state.rng.bit_generator.state
+    if not shuffle:
+        return np.arange(N)
+    if not state.step:
+        state.order = dict(now)
+        return state.rng.permutation(N)
+    state.rng.bit_generator.state = state.order
+    order = state.rng.permutation(N)
+    state.rng.bit_generator.state = now
+    return order
 
 
-def learning_rates(config: Config, steps: int) -> Schedule:
-    """The config's schedule, from epochs to steps; `steps` is the number in an epoch."""
-    optimizer = config.optimizer
-    return Schedule(
-        optimizer.learning_rate,
-        optimizer.schedule,
-        steps=config.train.epochs * steps,
-        warmup=round(optimizer.warmup_epochs * steps),
-        every=max(1, round(optimizer.step_epochs * steps)),
-        factor=optimizer.step_factor,
+def _is_over(state: State, recipe: Recipe) -> bool:
+    """Whether `patience` epochs have passed since the best."""
+    return bool(recipe.patience and state.epoch - 1 - state.best_epoch >= recipe.patience)
+
+
+def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, N: int) -> Epoch:
+    """Record the epoch, and its weights if they are the best so far, and begin the next one."""
+    flush(state.optimizer)
+    figure, loss, accuracy = math.inf, None, None
+    if measured:
+        loss, accuracy = measured.loss, measured.accuracy
+        if not math.isfinite(loss):
+            raise _diverged(f"the validation loss is {loss}", state)
+        figure = loss if recipe.watch == "loss" else -accuracy
+    if measured is None or figure < state.best_figure:
+        state.best_epoch, state.best_figure = state.epoch, figure
+        state.best_theta[:] = state.net.theta
+    mean, right = state.losses / (state.weight or 1), state.correct / N
+    epoch = Epoch(
+        *(state.epoch, state.rate, mean, right, loss, accuracy, state.seconds, state.best_epoch),
+        *state.norms,
     )
+    state.history.append(epoch)
+    state.epoch, state.step = state.epoch + 1, 0
+    state.losses, state.weight, state.correct = 0.0, 0.0, 0
+    return epoch
 
 
-def _lost(run: Progress, loss: float, config: Config) -> TrainingError:
-    """What to say of a loss that is not finite, or beyond coming back."""
-    if not np.isfinite(run.net.theta).all():
-        return _diverged("a weight is not finite", run, config)
-    after = f", after {run.first_loss:.3g} at the first step" if run.t > 1 else ""
-    return _diverged(f"the loss is {loss:.3g}{after}", run, config)
-
-
-def _diverged(what: str, run: Progress, config: Config) -> TrainingError:
-    advice = [f"a smaller optimizer.learning_rate than {config.optimizer.learning_rate:g}"]
-    advice += ["train.max_grad_norm=1"] if not config.train.max_grad_norm else []
-    advice += ["data.scale=standard"] if config.data.scale == "none" else []
-    return TrainingError(f"training diverged in epoch {run.epoch} at step {run.t}: {what}; try {', or '.join(advice)}")
+def _diverged(what: str, state: State) -> TrainingError:
+    """What to say of a loss or a weight that is not finite, or of a loss that explodes."""
+    if not np.isfinite(state.net.theta).all():
+        what = "a weight is not finite"
+    elif state.t > 1 and what.startswith("the loss"):
+        what += f", after {state.first_loss:.3g} at the first step"
+    return TrainingError(f"training diverged in epoch {state.epoch} at step {state.t}: {what}")

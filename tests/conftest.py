@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-# the same examples each time, so that a red test stays red; no test asserts a time, so none has a deadline
+# the same examples each time, so that a red test stays red; no test asserts a time: no deadline
 settings.register_profile("minnet", derandomize=True, deadline=None)
 settings.load_profile("minnet")

@@ -1,4 +1,4 @@
-"""Small data homes, laid out on disk as scikit-learn leaves them when it has downloaded its data sets."""
+"""Small data homes, laid out on disk as scikit-learn leaves them after a download."""
 
 import codecs
 import gzip
@@ -12,14 +12,22 @@ import numpy as np
 from PIL import Image
 from sklearn.utils import Bunch
 
-GREY = {"Ada_Lovelace": 40, "Alan_Turing": 200, "Kurt_Goedel": 120}  # each person's pictures are all of one grey
+GREY = {
+    "Ada_Lovelace": 40,
+    "Alan_Turing": 200,
+    "Kurt_Goedel": 120,
+}  # each person's pictures are all of one grey
 NEWS = {"rec.bicycles": "a wheel and a chain", "sci.space": "a comet and a moon"}
 
 
 def covtype(home, X=None, y=None):
     N = 14
-    _dump(np.arange(N * 54.0).reshape(N, 54) if X is None else X, home / "covertype" / "samples_py3")
-    _dump(np.arange(N, dtype=np.int32) % 7 + 1 if y is None else y, home / "covertype" / "targets_py3")
+    _dump(
+        np.arange(N * 54.0).reshape(N, 54) if X is None else X, home / "covertype" / "samples_py3"
+    )
+    _dump(
+        np.arange(N, dtype=np.int32) % 7 + 1 if y is None else y, home / "covertype" / "targets_py3"
+    )
 
 
 def kddcup99(home):
@@ -29,14 +37,21 @@ def kddcup99(home):
     X[:, 1:4] = [[b"tcp", b"http", b"SF"], [b"udp", b"domain_u", b"SF"], [b"tcp", b"smtp", b"REJ"]]
     X[:, 24:31] = 0.5
     _dump(X, home / "kddcup99_10-py3" / "samples")
-    _dump(np.array([b"normal.", b"smurf.", b"normal."], object), home / "kddcup99_10-py3" / "targets")
+    _dump(
+        np.array([b"normal.", b"smurf.", b"normal."], object), home / "kddcup99_10-py3" / "targets"
+    )
 
 
 def newsgroups(home, copies=4):
-    """Posts as they are before scikit-learn counts their words, which it does once and then stores."""
+    """Posts before scikit-learn counts their words, which it does once and then stores."""
     y = np.arange(2 * copies) % 2
     posts = [list(NEWS.values())[k] for k in y]
-    part = {"data": posts, "filenames": np.array(["post"] * len(y)), "target_names": list(NEWS), "target": y}
+    part = {
+        "data": posts,
+        "filenames": np.array(["post"] * len(y)),
+        "target_names": list(NEWS),
+        "target": y,
+    }
     content = pickle.dumps({"train": Bunch(**part), "test": Bunch(**part)})
     (home / "20news-bydate_py3.pkz").write_bytes(codecs.encode(content, "zlib_codec"))
 
@@ -56,13 +71,15 @@ def lfw_people(home):
         picture = io.BytesIO()
         Image.new("RGB", (250, 250), (grey, grey, grey)).save(picture, "JPEG")
         for i in range(69 if person == "Kurt_Goedel" else 70):
-            (folder / "lfw_funneled" / person / f"{person}_{i + 1:04}.jpg").write_bytes(picture.getvalue())
+            (folder / "lfw_funneled" / person / f"{person}_{i + 1:04}.jpg").write_bytes(
+                picture.getvalue()
+            )
     for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt"):
         (folder / name).touch()
 
 
 def openml(home, name, arff, *targets, version=1):
-    """The answers of OpenML's interface, and the ARFF file that they lead to, each below the path of its address.
+    """The answers of OpenML's interface and the ARFF file, each below the path of its address.
 
     Version 1 is the active one. `targets` names the default target.
     """
@@ -95,16 +112,22 @@ def openml(home, name, arff, *targets, version=1):
         "md5_checksum": hashlib.md5(arff.encode()).hexdigest(),
     }
     N = len(lines) - lines.index("@DATA") - 1
-    found = {"data": {"dataset": [{"did": number, "name": name, "version": version, "status": status}]}}
+    found = {
+        "data": {"dataset": [{"did": number, "name": name, "version": version, "status": status}]}
+    }
     answers = {
         f"list/data_name/{name}/limit/2/data_version/{version}": found,
         f"{number}": {"data_set_description": description},
         f"features/{number}": {"data_features": {"feature": features}},
-        f"qualities/{number}": {"data_qualities": {"quality": [{"name": "NumberOfInstances", "value": f"{N}.0"}]}},
+        f"qualities/{number}": {
+            "data_qualities": {"quality": [{"name": "NumberOfInstances", "value": f"{N}.0"}]}
+        },
     }
     if version == 1:
         answers[f"list/data_name/{name}/limit/2/status/active/"] = found
-    files = {f"api/v1/json/data/{question}": json.dumps(answer) for question, answer in answers.items()}
+    files = {
+        f"api/v1/json/data/{question}": json.dumps(answer) for question, answer in answers.items()
+    }
     for where, content in (files | {path: arff, f"data/v1/download/{number}": arff}).items():
         file = home / "openml" / "openml.org" / f"{where}.gz"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,14 @@ from unittest import mock
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL where the process has to live on: nothing catches it, and nothing is tidied up."""
+    """Stands for SIGKILL where the process has to live on: nothing catches it or tidies up."""
 
 
 class Faults:
-    """Counts the steps of writing: opening a file, each write and flush, fsync, rename. Strikes at the one asked for.
+    """Counts the steps of writing: open, each write and flush, fsync, rename. Strikes at one.
 
-    "full" is a disk that has no room for what is to be written, but for half of it in a write; "killed" ends at the
-    step, with half of a write done, and lets no step follow; a function is called in place of that.
+    "full" is a disk with room for half of a write and for nothing else; "killed" ends at the step,
+    with half of a write done, and lets no step follow; a function is called instead.
     """
 
     def __init__(self, at: int | None = None, how: str | Callable[[], object] = "full") -> None:
@@ -58,13 +58,18 @@ class _File:
 
     def write(self, content):
         if hasattr(self.file, "raw"):
-            self.faults.step("write", lambda: (self.file.write(content[: len(content) // 2]), self.file.flush()))
+            half = content[: len(content) // 2]
+            self.faults.step("write", lambda: (self.file.write(half), self.file.flush()))
             return self.file.write(content)
-        try:  # without a buffer it is one system call, which takes what there is room for, and which no kill divides
+        try:  # without a buffer it is one system call, which no kill divides
             self.faults.step("write")
         except OSError:
             return self.file.write(content[: len(content) // 2])
         return self.file.write(content)
+
+    def writelines(self, pieces):
+        for piece in pieces:
+            self.write(piece)
 
     def flush(self):
         self.faults.step("flush")
@@ -73,12 +78,12 @@ class _File:
 
 @contextlib.contextmanager
 def faults(at: int | None = None, how: str | Callable[[], object] = "full") -> Iterator[Faults]:
-    """While inside, the fault strikes at the step `at` = 1, 2, ...; without it steps are only counted."""
+    """While inside, the fault strikes at step `at` = 1, 2, ...; without it steps are counted."""
     counted = Faults(at, how)
     opened, fsync, replace, unlink = Path.open, os.fsync, Path.replace, Path.unlink
 
     def open_(path, mode="r", *args, **options):
-        if not set(mode) & set("wax+"):
+        if not set(mode) & set("wax+") or str(path) == os.devnull:
             return opened(path, mode, *args, **options)
         counted.step("open")
         return _File(opened(path, mode, *args, **options), counted)

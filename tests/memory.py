@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def traced_memory() -> Iterator[Callable[[], int]]:
-    """A function that tells by how many bytes, at worst, memory has risen above where it was when last asked."""
+    """A function that tells how many bytes memory has risen, at worst, since it was last asked."""
     tracemalloc.start()
     level = tracemalloc.get_traced_memory()[0]
 

@@ -380,7 +380,10 @@ def net(name: str) -> Record:
     return record | {"p": figures(model.predict_proba(X))}
 
 
-RUNS_BY_NAME = {name: PLAIN + line.replace("ALL", ALL).replace("STOP", STOP) for name, line in table(RUNS).items()}
+RUNS_BY_NAME = {
+    name: PLAIN + line.replace("ALL", ALL).replace("STOP", STOP)
+    for name, line in table(RUNS).items()
+}
 RUNS_BY_NAME |= {f"shipped_{name}": f"{name} t.epochs=4" for name in SHIPPED}
 CASES: dict[str, Callable[[], Record]] = {
     **{f"net_{name}": functools.partial(net, name) for name in table(NETS)},
@@ -484,7 +487,9 @@ def run() -> int:
     if options.command == "write":
         lines = (f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in new.items())
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-        print(*(f"ERROR {k}: {v['error']}\n" for k, v in new.items() if "error" in v), sep="", end="")
+        print(
+            *(f"ERROR {k}: {v['error']}\n" for k, v in new.items() if "error" in v), sep="", end=""
+        )
         return 0
     old = json.loads(path.read_text())
     old = {name: case for name, case in old.items() if options.only in name or name in new}

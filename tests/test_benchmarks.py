@@ -1,230 +1,204 @@
-"""The benchmarks: all peers do the same work, and the report says what was measured."""
+"""The benchmarks: all peers do the same work, and the tables say what was measured."""
 
+import os
+import re
 import sys
-from pathlib import Path
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks import __main__ as benchmarks
-from benchmarks import cold, jobs, nets, peers, report
+from benchmarks import beside, jobs, nets, peers, report, running, scaling
+from benchmarks.nets import NETS, Net
+from minnet import config as configs
 
-SMALL = nets.Net((4, 16, 3), 16, 144, 2)
-
-
-@pytest.mark.parametrize("peer", ["minnet", "scalar"])
-def test_a_peer_ends_with_the_weights_of_adam_written_out(peer):
-    """Adam on softmax cross-entropy, in float64 and from the formulas, on the same batches."""
-    X, y = nets.data(SMALL)
-    (W1, b1), (W2, b2) = ((W.astype(np.float64), b.astype(np.float64)) for W, b in nets.weights(SMALL))
-    parameters = [W1, b1, W2, b2]
-    m, v = ([np.zeros_like(w) for w in parameters] for _ in range(2))
-    batches = [rows for order in nets.orders(SMALL, 2) for rows in order]
-    for t, rows in enumerate(batches, start=1):
-        h = np.maximum(X[rows] @ W1 + b1, 0)
-        p = np.exp(h @ W2 + b2)
-        dz = (p / p.sum(axis=1, keepdims=True) - np.eye(3)[y[rows]]) / len(rows)
-        da = dz @ W2.T * (h > 0)
-        gradients = [X[rows].T @ da, da.sum(axis=0), h.T @ dz, dz.sum(axis=0)]
-        for w, g, m_w, v_w in zip(parameters, gradients, m, v, strict=True):
-            m_w += 0.1 * (g - m_w)
-            v_w += 0.001 * (g * g - v_w)
-            w -= nets.LEARNING_RATE * m_w / (1 - 0.9**t) / (np.sqrt(v_w / (1 - 0.999**t)) + 1e-8)
-    _, trained = peers.PEERS[peer](SMALL, 2)
-    for (W, b), W_expected, b_expected in zip(trained, parameters[::2], parameters[1::2], strict=True):
-        np.testing.assert_allclose(W, W_expected, atol=1e-5)
-        np.testing.assert_allclose(b, b_expected, atol=1e-5)
+SMALL, DIGITS, *_ = NETS
+TINY = Net((4, 16, 3), 16, 120, epochs=2)  # the last of its batches has 8 rows
+SCALING = scaling.DOCUMENT.read_text(encoding="utf-8")
 
 
-def test_scikit_learn_goes_on_from_the_same_weights():
-    """Its order is its own, so that only the loss can be held beside minnet's."""
-    net = nets.NETS["iris"]
-    losses = [nets.loss(net, peers.PEERS[peer](net, 20)[1]) for peer in ("minnet", "scikit-learn")]
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
-    start = peers.sklearn_classifier(net)
-    for W, (W_expected, _) in zip(start.coefs_, nets.weights(net), strict=True):
-        np.testing.assert_array_equal(W, W_expected)
+@pytest.mark.parametrize("peer", ["minnet", "before", "PyTorch", "JAX, step", "JAX, epoch"])
+def test_a_peer_ends_with_the_weights_that_single_numbers_have(peer):
+    if not running.is_installed(peer):
+        pytest.skip(f"{peer} is not installed")
+    *_, trained = (peers.PEERS | {"before": beside.before})[peer](TINY, 2, 3)
+    *_, expected = peers.PEERS["scalar"](TINY, 2, 3)
+    for found, wanted in zip(trained, expected, strict=True):
+        np.testing.assert_allclose(np.vstack(found), np.vstack(wanted), atol=1e-5)
 
 
-def test_each_order_holds_every_row_once():
-    for order in nets.orders(SMALL, 3):
-        assert order.shape == (9, 16)
-        np.testing.assert_array_equal(np.sort(order.ravel()), np.arange(144))
+@pytest.mark.parametrize("peer", ["minnet.MLPClassifier", "scikit-learn"])
+def test_estimators_have_the_same_initial_weights_and_end_near_the_same_loss(peer):
+    ours, theirs = (jobs.train(name, TINY._replace(epochs=5))["loss"] for name in ("minnet", peer))
+    assert 3 > ours == pytest.approx(theirs, rel=0.03)
+    module, net = peers.PEERS[peer].keywords["package"], TINY._replace(dtype="float64")
+    classifier = peers.mlp_classifier(net, 1, 5, module)
+    for W, (expected, _) in zip(classifier.coefs_, nets.initial(net, 5), strict=True):
+        np.testing.assert_array_equal(W, expected)
 
 
-def test_the_roads_are_measured_in_time_and_memory():
-    jacobian, vjp = (jobs.road(road, K=100) for road in ("jacobian", "vjp"))
+def test_output_gradients_and_predicting_are_measured():
+    jacobian, vjp = (jobs.output_gradient(name, 100) for name in ("jacobian", "vjp"))
     assert jacobian["us"] > 0
     assert jacobian["bytes"] > 4 * 100 * 100 * 4 > vjp["bytes"] > 0
+    for peer in ("minnet", "scikit-learn"):
+        assert jobs.predict(peer, NETS[DIGITS], 3000)["rows"] > 0
 
 
-def test_a_step_is_measured_with_its_loss():
-    answer = jobs.train("minnet", "iris", epochs=1)
-    assert answer["us"] > 0
-    assert 0 < answer["loss"] < 2
+def test_both_read_the_same_file_in_processes_that_are_measured(monkeypatch):
+    monkeypatch.setattr(benchmarks, "N", 2000)
+    answers = benchmarks.reading(0)
+    ours, theirs = (answers["numbers", peer][0] for peer in ("minnet", "numpy.loadtxt"))
+    assert ours["array"] == theirs["array"] == 2000 * 50 * 8 < ours["bytes"]
+    assert ours["sum"] == pytest.approx(theirs["sum"])
+    assert ours["seconds"] > ours["reading"] > 0
 
 
-def test_a_ratio_is_the_median_of_the_turns_and_the_other_way_round_for_the_floor():
-    answers = {
-        ("iris", "minnet"): [{"us": 10}, {"us": 20}, {"us": 10}],
-        ("iris", "scikit-learn"): [{"us": 50}, {"us": 80}, {"us": 60}],
-        ("iris", "floor"): [{"us": 5}, {"us": 5}, {"us": 4}],
-    }
-    assert report._ratio(answers, "iris", "scikit-learn") == 5
-    assert report._ratio(answers, "iris", "floor") == pytest.approx(2.5)
+def test_a_process_is_measured_without_the_memory_of_the_one_that_asks():
+    answer = running.launch(["-c", "print('done')"])
+    assert answer["printed"] == "done\n" and 6e6 < answer["bytes"] < 2.5e7
+    assert 0.95 < running.launch(running.job("whole", "minnet", NETS[DIGITS], 1))["accuracy"] < 1
 
 
-def invented_steps(times: dict[str, float]) -> dict:
-    """One turn of `steps`, in which a peer takes the same time on every net."""
-    answers = {(net, peer): [{"us": us, "loss": 0.5}] for net in nets.NETS for peer, us in times.items()}
-    return answers | {("iris, 2 epochs", peer): [{"us": 30_000, "loss": 0.5}] for peer in ("minnet", "scalar")}
+def about_process(peer, argument):
+    return {"pid": os.getpid(), "asked": (peer, argument), "path": sys.path[0]}
 
 
-def invented_growth() -> dict:
-    """Two turns of `growth`; of 63 rows, one batch of 32 is trained."""
-    by_rows = {("63 rows", "minnet"): [{"seconds": 64e-6, "rows": 32}, {"seconds": 128e-6, "rows": 32}]}
-    return by_rows | {("2048 units", "minnet"): [{"us": 1000}, {"us": 3000}]}
-
-
-def invented_roads() -> dict:
-    """Three turns of `roads`."""
-    return {(road, 10): [{"us": us, "bytes": 1500} for us in (7, 5, 6)] for road in ("jacobian", "vjp")}
-
-
-def test_the_report_has_a_row_for_each_net_and_the_target_beside_the_figure():
-    answers = invented_steps({"floor": 10, "minnet": 30, "scikit-learn": 150})
-    text = report.markdown({"steps": answers}, {"processor": "abacus"})
-    assert "- processor: abacus" in text
-    for case in nets.NETS.values():
-        assert f"| {case.name} | 10.0 (10.0-10.0) | 30.0 (30.0-30.0) | 150 (150-150) |" in text
-    assert "| 64-64-10, batch 32 | 3.00 (≤ 2.9) | 5.00 (≥ 4.5) |" in text
-    assert "30 ms a step,\n1,000 times as long" in text
-    assert "median of one turn" in text
+def test_each_installed_peer_has_a_process_and_its_first_turn_does_not_count(monkeypatch):
+    monkeypatch.setitem(running.MODULES, "ghost", "no_such_module")
+    workers = {"a": (beside.use, ("elsewhere",)), "ghost": (), "b": ()}
+    answers = running.in_workers(workers, about_process, {"row": "argument"}, 2)
+    (a, a_again), (b, _) = answers["row", "a"], answers["row", "b"]
+    assert len(answers) == 2 and a == a_again
+    assert len({a["pid"], b["pid"], os.getpid()}) == 3
+    assert a["asked"] == ("a", "argument")
+    assert a["path"] == "elsewhere" != b["path"]
+    asked = []
+    running.in_turns("r", "pq", lambda *at: asked.append(at), 1)
+    assert asked == [("r", "p", 0), ("r", "q", 0), ("r", "q", 1), ("r", "p", 1)]
 
 
 @pytest.mark.parametrize(
-    ("times", "missed"),
+    ("row", "peer", "theirs", "ours", "shown"),
     [
-        (
-            {"floor": 10, "minnet": 30, "scikit-learn": 150, "PyTorch": 600},
-            "4-16-3, batch 16 beside scikit-learn; 64-64-10, batch 32 beside floor; 784-256-128-10, batch 128 beside"
-            " floor; 784-1024-1024-10, batch 512 beside floor",
-        ),
-        (
-            {"floor": 10, "minnet": 12, "scikit-learn": 30},
-            "4-16-3, batch 16 beside scikit-learn; 64-64-10, batch 32 beside scikit-learn",
-        ),
-        ({"floor": 10, "minnet": 12.5, "scikit-learn": 81.25}, "nothing"),
+        (SMALL, "scikit-learn", [50, 80, 60], [10, 20, 10], "**5.00** (≥ 6.5)"),
+        (f"{DIGITS}, float32", "scikit-learn", [45], [10], "4.50 (≥ 4.5)"),
+        (f"{DIGITS}, float64", "scikit-learn", [44], [10], "4.40"),
+        (DIGITS, "floor", [10], [29], "2.90 (≤ 2.9)"),
+        (SMALL, "before", [100], [103], "**1.03** (≤ 1.02)"),
     ],
 )
-def test_the_report_names_the_targets_that_were_not_reached(times, missed):
-    """A target of the floor is a largest time, the others are smallest ratios; just reached is reached."""
-    assert f"\nNot reached: {missed}.\n" in report.steps(invented_steps(times))
+def test_a_ratio_is_a_median_and_bold_if_it_misses_its_target(row, peer, theirs, ours, shown):
+    answers = {(row, "minnet"): [{"us": x} for x in ours], (row, peer): [{"us": x} for x in theirs]}
+    assert [report.ratio()(answers, at) for at in answers] == ["", shown]
 
 
-def test_fits_have_a_row_for_each_dtype_with_ratio_and_target():
-    answers = {(name, "minnet"): [{"us": 10, "loss": 0.5}] for name in [*report.FIT_TARGETS, "digits float64"]}
-    answers |= {(name, "scikit-learn"): [{"us": 46, "loss": 0.25}] for name, _ in list(answers)}
-    text = report.fits(answers)
-    assert "| 64-64-10, batch 32, float32 | 10.0 (10.0-10.0) | 46.0 (46.0-46.0) | 4.60 (≥ 4.5) | 0.5 | 0.25 |" in text
-    assert "| 64-64-10, batch 32, float64 | 10.0 (10.0-10.0) | 46.0 (46.0-46.0) | 4.60 | 0.5 | 0.25 |" in text
-    assert text.endswith("Not reached: iris float32.")
-
-
-@pytest.mark.parametrize("peer", ["minnet", "scikit-learn"])
-def test_a_fit_is_measured_with_its_loss(peer):
-    answer = jobs.fit(peer, "iris", "float32")
-    assert answer["us"] > 0
-    assert 0 < answer["loss"] < 0.6
-
-
-def test_growth_is_by_the_rows_that_were_trained():
-    text = report.growth(invented_growth())
-    assert "Median of 2 turns" in text
-    assert "| 63 | 3.00 (2.00-4.00) |" in text
-    assert "| 2,048 | 2,000 (1,000-3,000) |" in text
-    assert jobs.rows("minnet", n=63)["rows"] == 32
-
-
-def test_roads_have_time_and_memory():
-    text = report.roads(invented_roads())
-    assert "median of 3 turns" in text
-    assert "| 10 | 6 µs, 1.5 kB | 6 µs, 1.5 kB |" in text
-
-
-def test_predicting_is_in_rows_a_second():
-    text = report.predict({("digits", "minnet"): [{"rows": 1e6}, {"rows": 2e6}, {"rows": 4e6}]})
-    assert "median of 3 turns" in text
-    assert "| 64-64-10 | 2,000,000 |" in text
-
-
-def test_whole_processes_have_seconds_memory_accuracy_and_epochs():
-    answers = {
-        report.COMMAND: [{"seconds": 1.75, "bytes": 2e8, "printed": ""}] * 2,
-        "import numpy": [{"seconds": 0.1, "bytes": 3e7, "printed": ""}] * 2,
-        report.DATA_SETS: [{"seconds": 1.5, "bytes": 1e8, "printed": ""}] * 2,
+def test_whole_processes_have_seconds_memory_and_what_they_are_held_against():
+    turns = {
+        "import numpy": {"seconds": 0.1, "bytes": 3e7},
+        "import minnet": {"seconds": 0.14, "bytes": 4e7},
+        "minnet study": {"seconds": 0.4, "bytes": 12_345, "accuracy": 0.5},
+        "numbers": {"seconds": 2, "bytes": 3.6e9, "array": 1e9},
     }
-    for peer, seconds in (("minnet", 2), ("JAX", 3)):
-        answers["digits", peer] = [
-            {"seconds": seconds, "bytes": 1e8, "accuracy": 0.972, "epochs": epochs} for epochs in (9, 4)
-        ]
-        answers["iris", peer] = [{"seconds": 5 - seconds, "bytes": 1e8, "accuracy": 0.86, "epochs": 100}] * 2
-    text = report.processes(answers)
-    assert "median of 2 turns" in text
-    assert "| `import numpy` | 0.10 (0.10-0.10) | 30 MB |" in text
-    assert "takes 0.25 s more than the import" in text
-    assert "| 64-64-10, batch 32 | 2.00 (2.00-2.00) s, 100 MB, 0.972 after 4-9 |" in text
-    assert "| 4-16-3, batch 16 | 3.00 (3.00-3.00) s, 100 MB, 0.860 after 100 |" in text
-    assert "Ahead of minnet: JAX on 4-16-3, batch 16." in text
+    answers = {(row, "minnet"): [turn, turn] for row, turn in turns.items()}
+    assert [report.process(answers, at) for at in answers] == [
+        "0.10 (0.10-0.10) s, 30 MB",
+        "0.14 (0.14-0.14) s, 40 MB, 0.04 (≤ 0.05) above `import numpy`",
+        "0.40 (0.40-0.40) s, 12.3 kB, accuracy 0.500, **0.40** (≤ 0.3)",
+        "2.00 (2.00-2.00) s, 3.6 GB, **3.60** (≤ 2) times the array",
+    ]
 
 
-def test_the_picture_is_drawn_and_has_no_spaces_at_the_ends_of_its_lines(tmp_path):
-    pytest.importorskip("matplotlib")
-    results = {"steps": invented_steps({"minnet": 30}), "growth": invented_growth(), "roads": invented_roads()}
-    report.picture(results, tmp_path / "results.svg")
-    lines = (tmp_path / "results.svg").read_text(encoding="utf-8").split("\n")
+def invented(case, turns=1, **more):
+    columns, _, rows, _ = benchmarks.TIMED.get(case, (("minnet", "numpy.loadtxt"), None, NETS, 0))
+    turn = dict.fromkeys(("us", "loss", "bytes", "rows", "seconds", "reading", "array"), 2e6)
+    return {(row, column): [turn, turn] for row in rows for column in columns}
+
+
+def test_a_run_fills_every_place_in_the_results_and_draws_a_small_picture(monkeypatch, tmp_path):
+    document, picture = tmp_path / "RESULTS.md", tmp_path / "results.svg"
+    places = re.findall("<!-- (?!end).* -->", benchmarks.DOCUMENT.read_text(encoding="utf-8"))
+    document.write_text("".join(f"{place}\nOLD\n<!-- end -->\n" for place in places))
+    fakes = {name: partial(invented, name) for name in ("processes", "whole", "reading", "pairs")}
+    fakes |= {"timed": invented, "members": str, "DOCUMENT": document, "PICTURE": picture}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(benchmarks, name, fake)
+    for argv in ([], ["--beside", "elsewhere"]):
+        assert "OLD" in document.read_text()
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *argv])
+        benchmarks.main()
+    assert "OLD" not in document.read_text()
+    assert re.findall("<!-- (?!end).* -->", document.read_text()) == places
+    lines = picture.read_text(encoding="utf-8").split("\n")
     assert lines[-2:] == ["</svg>", ""]
-    assert all(line == line.rstrip() for line in lines)
+    assert len(lines) < 1000 and all(line == line.rstrip() for line in lines)
+    with pytest.raises(ValueError):
+        report.fill(document, {"a block without a place": ""})
 
 
-def test_a_run_that_writes_asks_for_matplotlib_before_it_starts(monkeypatch, capsys):
-    monkeypatch.setattr(benchmarks, "CASES", {})
-    monkeypatch.setattr(benchmarks.importlib.util, "find_spec", lambda name: None)
+def test_a_run_asks_for_matplotlib_before_it_starts(monkeypatch, capsys):
+    monkeypatch.setattr(running, "MODULES", {"picture": "no_such_module"})
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     with pytest.raises(SystemExit):
         benchmarks.main()
     assert 'the picture needs matplotlib: pip install -e ".[bench]"' in capsys.readouterr().err
 
 
-def test_a_process_is_measured_without_the_memory_of_the_one_that_asks():
-    """This one, with its numpy, is several times as large as a Python that does nothing."""
-    answer = benchmarks.launch("nothing", ["-c", "print('done')"])
-    assert answer["printed"] == "done"
-    assert answer["seconds"] > 0
-    assert answer["bytes"] < 2.5e7
+def test_the_accuracy_of_a_config_is_beside_that_of_classifiers(monkeypatch):
+    from benchmarks import accuracy
+
+    monkeypatch.setattr(accuracy, "PEERS", {"logistic": accuracy.PEERS["logistic regression"]})
+    found = accuracy.accuracies(configs.shipped()["wine"], 0)
+    assert all(0.9 < found[name] <= 1 for name in ("minnet", "logistic"))
 
 
-def test_a_cold_start_trains_the_net_that_its_row_is_named_after():
-    assert {net: (case.sizes, case.batch) for net, case in cold.CASES.items()} == {
-        net: (case.sizes, case.batch) for net, case in nets.NETS.items()
+def test_processes_share_a_step_and_an_allreduce():
+    expected = jobs.train("minnet", TINY)["loss"]
+    assert scaling.in_ranks(2, "shared_step", TINY)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert scaling.in_ranks(2, "average", 100)["us"] > 0
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 8, 1000])
+def test_an_allreduce_costs_the_smaller_of_two_algorithms(nodes):
+    rounds = int(np.ceil(np.log2(nodes)))
+    for P in (1, 10**4, 10**8):
+        doubling = rounds * (1e-6 + 4 * P * 1e-10)
+        halving = 2 * rounds * 1e-6 + 2 * (nodes - 1) / nodes * 4 * P * 1e-10
+        assert scaling.allreduce(P, nodes, 1e-6, 1e-10) == pytest.approx(min(doubling, halving))
+
+
+def table(text):
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {line[0]: line[1:] for line in lines}
+
+
+def test_what_is_predicted_follows_from_what_was_measured():
+    assert "Nothing in this section was measured." in SCALING.split("## Predicted")[1]
+    found = [SCALING.split(f"<!-- {name} -->")[1].split("<!--")[0] for name in ("model", "stops")]
+    batches = {
+        (row, part): NETS[row].batch // n for row in NETS for part, n in scaling.PARTS.items()
     }
+    steps = {at: [{"us": 30 + 2 * rows}] for at, rows in batches.items()}
+    averages = {(row, "2 processes"): [{"us": 9 + P / 250}] for row, P in scaling.NUMBERS.items()}
+    computed = scaling.predicted(steps, averages)
+    assert {tuple(row[:2]) for row in [*table(computed["model"]).values()][2:]} == {("30.0", "2")}
+    for model, stops in (map(table, found), map(table, computed.values())):
+        for row, net in NETS.items():
+            fixed, each = (float(cell.replace(",", "")) / 1e6 for cell in model[row][:2])
+            P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(net.sizes))
+            for shown, network in zip(stops[row], scaling.NETWORKS.values(), strict=True):
+                nodes, up = (float(number) for number in shown.strip(")").split(" ("))
+                compute = {n: fixed + each * np.ceil(net.batch / n) for n in scaling.NODES}
+                times = {n: t + scaling.allreduce(P, n, *network) for n, t in compute.items()}
+                assert up == pytest.approx(times[1] / times[nodes], abs=0.06, rel=0.01)
+                assert times[nodes] <= 1.06 * min(times.values())
+                assert times.get(nodes / 2, np.inf) >= 1.04 * min(times.values())
 
 
-def test_a_cold_start_ends_once_the_goal_is_reached(monkeypatch):
-    monkeypatch.setitem(cold.PEERS, "steady", lambda *arguments: iter((0.9, 0.96, 0.97, 0.99)))
-    assert cold.run("steady", "digits", 0) == (0.97, 3)
-    assert cold.run("steady", "iris", 0) == (0.99, 4)
-
-
-@pytest.mark.parametrize("peer", ["minnet", "scikit-learn"])
-def test_a_cold_start_reaches_97_percent_of_the_digits(peer):
-    accuracy, epochs = cold.run(peer, "digits", 1)
-    assert 0.97 <= accuracy <= 1
-    assert epochs < 100
-
-
-@pytest.mark.parametrize(("n", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (3.6e9, "3.6 GB")])
-def test_bytes_are_readable(n, text):
-    assert report._bytes(n) == text
+def test_rows_on_the_disk_are_those_of_the_npz(tmp_path):
+    scaling.write_rows(tmp_path, 9000, D=3)
+    file, folder = np.load(tmp_path / "file.npz"), tmp_path / "folder"
+    np.testing.assert_array_equal(np.load(folder / "X.npy"), file["X"])
+    assert file["X"].shape == (len(np.load(folder / "y.npy")), 3) == (9000, 3)

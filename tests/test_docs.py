@@ -1,31 +1,39 @@
-"""The documents quote the code and the program's output as they are, and what they state in examples is so."""
+"""Documents quote the code and the program as they are; their examples and pictures are true."""
 
 import doctest
 import importlib.util
+import json
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from minnet.core.softmax import softmax_vjp
 from minnet.study.mistakes import MISTAKES
 from minnet.study.step import locations
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 BACKPROP = (ROOT / "docs" / "backprop.md").read_text(encoding="utf-8")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def load_quotes():
-    spec = importlib.util.spec_from_file_location("quotes", ROOT / "docs" / "quotes.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-quotes = load_quotes()
+quotes, figures = load("quotes"), load("figures")
 QUOTES = [
-    (path.name, match["what"], match["quoted"]) for path in DOCS for match in quotes.QUOTE.finditer(path.read_text())
+    (path.name, match["what"], match["quoted"])
+    for path in DOCS
+    for match in quotes.QUOTE.finditer(path.read_text(encoding="utf-8"))
 ]
+named = pytest.mark.parametrize("path", DOCS, ids=lambda path: f"{path.parent.name}/{path.name}")
 
 
 def prose(text):
@@ -34,11 +42,11 @@ def prose(text):
 
 
 def same(quoted, made, within):
-    """Whether two texts agree word by word; numbers may differ by rounding, which depends on the machine's BLAS."""
-    if len(quoted.split()) != len(made.split()):
-        return False
-    return all(
-        one == other or close(one, other, within) for one, other in zip(quoted.split(), made.split(), strict=True)
+    """Whether two texts agree word by word; numbers may differ by rounding, which depends on the
+    machine's BLAS."""
+    words = quoted.split(), made.split()
+    return len(words[0]) == len(words[1]) and all(
+        one == other or close(one, other, within) for one, other in zip(*words, strict=True)
     )
 
 
@@ -49,47 +57,148 @@ def close(one, other, within):
         return False
 
 
+# Quotes
+
+
 @pytest.mark.parametrize(("document", "what", "quoted"), QUOTES, ids=lambda value: value[:40])
 def test_a_quote_is_what_the_code_or_the_program_says(document, what, quoted):
+    """If not: python docs/quotes.py."""
     made = quotes.quote(what)
-    if what.startswith("steps"):
-        assert quoted == made
-    else:
-        assert same(quoted, made, within=0.03 if "table" in what else 1e-4), f"python docs/quotes.py; now it is\n{made}"
+    within = 0 if what.startswith("steps") else 0.03 if "table" in what else 1e-4
+    assert same(quoted, made, within), f"now it is\n{made}"
 
 
-def test_a_change_of_any_word_or_number_is_noticed():
+def test_a_change_of_any_word_or_number_is_noticed_and_so_is_a_quote_of_nothing():
     assert same("(1) p 0.0900 1e-17", "(1) p 0.0900 3e-17", 1e-4)
-    for changed in ("(2) p 0.0900 1e-17", "(1) q 0.0900 1e-17", "(1) p 0.0910 1e-17", "(1) p 0.0900"):
+    for changed in ("(2) p 0.0900 1e-17", "(1) q 0.0900 1e-17", "(1) p 0.0910 1e-17", "(1) p"):
         assert not same("(1) p 0.0900 1e-17", changed, 1e-4)
-
-
-def test_every_numbered_line_of_the_code_is_quoted_in_backprop_md():
-    lines = [line.strip() for match in quotes.QUOTE.finditer(BACKPROP) for line in match["quoted"].splitlines()]
-    for step, (file, number, source) in locations().items():
-        assert source in lines, f"step {step}, {file}:{number}"
-
-
-def test_it_speaks_of_no_step_that_there_is_not():
-    assert {int(n) for n in re.findall(r"(?<!\w)\((\d{1,2})\)", prose(BACKPROP))} <= set(locations())
-
-
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.parent.name + "/" + path.name)
-def test_every_example_gives_what_it_says(path):
-    examples = doctest.DocTestParser().get_doctest(path.read_text(encoding="utf-8"), {}, path.name, str(path), 0)
-    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
-
-
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.parent.name + "/" + path.name)
-def test_every_link_and_mistake_that_it_names_is_there(path):
-    text = prose(path.read_text(encoding="utf-8"))
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (path.parent / link).exists(), link
-    for name in re.findall(r"--mistake ([\w-]+)", text):
-        assert name in {*MISTAKES, "NAME", "list", "table"}, name
-
-
-def test_a_quote_of_what_is_not_there_is_an_error():
     for what in ("minnet study | no such title", "minnet study --mistake nothing", "steps 3-2"):
         with pytest.raises((ValueError, KeyError)):
             quotes.quote(what)
+
+
+def test_every_numbered_line_is_quoted_in_backprop_md_which_names_no_other_step():
+    quoted = [match["quoted"].splitlines() for match in quotes.QUOTE.finditer(BACKPROP)]
+    lines = {line.strip() for each in quoted for line in each}
+    assert [place for place in locations().values() if place[2] not in lines] == []
+    steps = {int(n) for n in re.findall(r"(?<!\w)\((\d{1,2})\)", prose(BACKPROP))}
+    assert steps <= set(locations())
+
+
+@named
+def test_every_example_link_and_mistake_in_a_document_is_right(path):
+    text = path.read_text(encoding="utf-8")
+    examples = doctest.DocTestParser().get_doctest(text, {}, path.name, str(path), 0)
+    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose(text)):
+        assert (path.parent / link).exists(), link
+    for name in re.findall(r"--mistake ([\w-]+)", prose(text)):
+        assert name in {*MISTAKES, "NAME", "list", "table"}, name
+
+
+# Pictures
+
+
+@pytest.fixture(scope="module")
+def data():
+    return {name: data_of() for name, (data_of, _) in figures.FIGURES.items()}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Two folders, each a fresh drawing."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("once", "again")]
+    for folder in folders:
+        figures.main(folder)
+    return folders
+
+
+def recorded(path):
+    """The numbers that a picture carries."""
+    description = ET.parse(path).find(".//{http://purl.org/dc/elements/1.1/}description")
+    return {name: np.array(values) for name, values in json.loads(description.text).items()}
+
+
+def words(path):
+    """The text of a picture: matplotlib puts that of outlined letters in comments."""
+    return re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(drawn):
+    names = [f"{name}.svg" for name in figures.FIGURES]
+    assert sorted(names) == sorted(path.name for path in figures.FOLDER.iterdir())
+    for name in names:
+        once, again = (folder / name for folder in drawn)
+        assert once.read_bytes() == again.read_bytes()
+        root = ET.parse(once).getroot()
+        assert root.tag == f"{SVG}svg" and len(list(root.iter(f"{SVG}path"))) > 10
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_picture_shows_the_words_and_numbers_of_today(data, drawn, name):
+    """If not: python docs/figures.py."""
+    today = words(drawn[0] / f"{name}.svg")
+    assert len(today) > 10
+    assert words(figures.FOLDER / f"{name}.svg") == today
+    numbers = recorded(figures.FOLDER / f"{name}.svg")
+    assert list(numbers) == list(data[name])
+    for key, now in data[name].items():
+        if name != "step_size" or "h" in key.replace(",", "").split():
+            # five digits were written; in float32, the last of seven differs between processors
+            np.testing.assert_allclose(numbers[key], now, rtol=1e-4, atol=1e-6, err_msg=key)
+            continue
+        # where rounding makes the error, its size is all that processors agree on
+        off = np.abs(np.log10(numbers[key]) - np.log10(np.maximum(now, 1e-17)))
+        smallest = {"one-sided": 1e-5, "central": 1e-3, "float32": 5e-2, "complex": 1e-6}[key]
+        formula = data[name][f"h, {key}"] > smallest
+        assert off.max() < 1 and formula.sum() >= 2
+        assert off[formula].max() < 0.02, key  # the error of the formula itself, to 5%
+
+
+def test_a_sure_p_leaves_little_of_the_jacobian(data):
+    J = data["jacobian"]["J"]
+    np.testing.assert_allclose(J.sum(axis=-1), 0, atol=1e-15)
+    unsure, sure = np.abs(J)
+    assert unsure.min() > 0.01  # each logit moves all of p
+    assert sure.max() < unsure.max() / 4
+    assert (sure < 0.005).sum() > 25 / 2
+
+
+def test_a_clipped_division_loses_the_gradient_and_floored_and_fused_are_one_line(data):
+    gap, clipped = data["logit_gap"]["gap"], data["logit_gap"]["clipped"]
+    assert clipped[gap == 27] == pytest.approx(1)
+    assert clipped[gap == 30] == pytest.approx(0.094, abs=0.001)
+    assert clipped[gap >= 50].max() < 1e-9
+    floored, fused = (data["logit_gap"][name] for name in ("floored", "fused"))
+    np.testing.assert_allclose(floored, fused, rtol=0, atol=1.2e-7)  # two bits of float32
+    exact = 1 / (1 + np.exp(-gap.astype(np.float64)))  # 1 - p_t
+    np.testing.assert_allclose(fused, exact, rtol=0, atol=2e-7)
+    overflow, Y = data["logit_gap"]["overflow"], np.array([1, 0], np.float32)
+    for gap, lost in ((overflow - 2, False), (overflow + 1, True), (110, True)):
+        p = np.exp(np.array([-gap, 0], np.float32))  # without the floor; the sum is 1 in float32
+        with np.errstate(all="ignore"):
+            assert np.isnan(softmax_vjp(p, -Y / p)[0]) == lost
+
+
+def test_each_way_of_measuring_is_as_good_as_the_picture_says(data):
+    found = data["step_size"]
+    for name, default in (("central", "default h"), ("float32", "default h, float32")):
+        steps, errors, h = found[f"h, {name}"], found[name], found[default]
+        assert h / 10 < steps[errors.argmin()] < 10 * h
+        for far in (steps < h / 1000, steps > 10 * h):
+            assert errors[far].min() > 10 * errors.min()
+    assert 50 * found["central"].min() < found["one-sided"].min() < 1e-6
+    steps, errors = found["h, complex"], found["complex"]
+    assert steps.min() < 1.1e-30 and errors[steps < 2e-8].max() < 1e-14
+
+
+def test_each_gradient_has_the_shape_of_what_it_belongs_to(data):
+    flow = data["flow"]
+    shapes = {name: tuple(x) for name, x in flow.items() if not name.startswith("line")}
+    gradients = {name for name in shapes if f"d{name}" in shapes}
+    assert gradients == {"a[0]", "h[1]", "z", "p", "W[0]", "b[0]", "W[1]", "b[1]"}
+    assert all(shapes[name] == shapes[f"d{name}"] for name in gradients)
+    assert shapes["L"] == ()
+    lines = {name.partition("of ")[2]: int(x) for name, x in flow.items() if "line" in name}
+    backward = {"dp": 14, "dz": 16, "dW": 20, "dh": 22, "da": 23}
+    assert lines == {"a": 2, "h": 3, "z": 5, "p": 8, "L": 13} | backward

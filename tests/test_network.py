@@ -1,466 +1,349 @@
-"""The net: its gradient against differences of the loss through the real forward code, and all that shapes it."""
+"""The net: its gradient against differences of the loss that training runs, and its settings."""
+
+import copy
+import hashlib
+import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from layouts import in_every_layout
+from differences import measured_gradient
+from layouts import LAYOUTS, laid_out
 from memory import traced_memory
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from minnet.core import network
 from minnet.core.activations import ACTIVATIONS
-from minnet.core.gradcheck import gradient_errors
-from minnet.core.network import MLP, ROWS, Workspace
-from minnet.core.softmax import ROADS, cross_entropy, softmax
+from minnet.core.gradcheck import central_differences, relative_error
+from minnet.core.network import MLP, ROWS
+from minnet.core.softmax import OUTPUT_GRADIENTS, softmax
 
 RNG = np.random.default_rng(0)
 X, y = RNG.normal(size=(7, 4)), np.array([0, 2, 1, 1, 0, 2, 2])
+ONE_HOT, BY_CLASS, TIMES = np.eye(3)[y], np.array([3, 1, 0.5]), np.array([1, 2, 1, 0, 1, 1, 1])
+methods = pytest.mark.parametrize("method", OUTPUT_GRADIENTS)
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def net(layer_sizes=(4, 6, 5, 3), activation="tanh", **options):
-    model = MLP(layer_sizes, activation, dtype="float64", **options)
-    model.theta += 0.1 * np.random.default_rng(1).normal(size=model.theta.size)  # biases too
+    model = MLP(layer_sizes, activation, **{"dtype": "float64"} | options)
+    model.theta += 0.1 * np.random.default_rng(1).normal(size=model.theta.shape)  # biases too
     return model
 
 
-# The gradient
+def assert_same(result, other, atol=1e-15):
+    """Of pairs of a loss and a gradient."""
+    assert_allclose(result[0], other[0], rtol=10 * atol)
+    assert_allclose(result[1], other[1], rtol=0, atol=atol)
 
 
-@settings(max_examples=60)
-@given(
-    layer_sizes=st.lists(st.integers(1, 7), min_size=2, max_size=5),
-    N=st.integers(1, 8),
-    road=st.sampled_from(ROADS),
-    smoothing=st.sampled_from([0, 0.2]),
-    dropout=st.sampled_from([0, 0.4]),
-    l2=st.sampled_from([0, 0.3]),
-    data=st.data(),
+@pytest.mark.parametrize(
+    "seeds", [range(100), pytest.param(range(100, 1100), marks=pytest.mark.soak)], ids=len
 )
-def test_the_gradient_is_that_of_the_loss_for_any_architecture(layer_sizes, N, road, smoothing, dropout, l2, data):
-    activation = [data.draw(st.sampled_from(list(ACTIVATIONS))) for _ in layer_sizes[2:]]
-    K, rng = max(2, layer_sizes[-1]), np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    model = net(
-        layer_sizes,
-        activation,
-        output_gradient=road,
-        label_smoothing=smoothing,
-        dropout=dropout,
-        l2=l2,
-        class_weight=rng.random(K) + 0.1,
-    )
-    X, y, w = rng.normal(size=(N, layer_sizes[0])), rng.integers(0, K, N), rng.random(N) + 0.1
-    assert max(gradient_errors(model, X, y, w, rng_seed=5).values()) < 1e-13
+def test_the_gradient_is_that_of_the_loss_for_many_architectures(seeds):
+    for seed, rng in ((seed, np.random.default_rng(seed)) for seed in seeds):
+        sizes, N = rng.integers(1, 8, rng.integers(2, 6)).tolist(), rng.integers(1, 9)
+        K, form = max(2, sizes[-1]), (np.array, sparse.csr_array)[rng.integers(2)]
+        model = net(
+            sizes,
+            rng.choice([*ACTIVATIONS], len(sizes) - 2).tolist(),
+            output_gradient=str(rng.choice([*OUTPUT_GRADIENTS])),
+            label_smoothing=rng.choice([0, 0.2]),
+            dropout=rng.choice([0, 0.4]),
+            l2=rng.choice([0, 0.3]),
+            class_weight=[None, rng.random(K) + 0.1][rng.integers(2)],
+        )
+        X, y, w = rng.normal(size=(N, sizes[0])), rng.integers(0, K, N), rng.random(N) + 0.1
+        case = model, form(X), y, w if N % 2 else None
+        dtheta = model.loss_and_gradient(*case[1:], np.random.default_rng(seed))[1]
+        assert relative_error(measured_gradient(*case, rng_seed=seed), dtheta) < 1e-13, seed
+        if not {"relu", "leaky_relu"} & {*model.activation}:  # no kink to step over
+            some = np.arange(dtheta.size)[-20:]
+            central = measured_gradient(*case, seed, central_differences, some)
+            assert_allclose(central, dtheta[some], atol=1e-8 * max(1, abs(dtheta).max()))
 
 
-@pytest.mark.parametrize("N", [3, 8])
-@pytest.mark.parametrize("road", ROADS)
-def test_the_gradient_is_right_for_every_true_class_and_for_N_equal_to_K(N, road):
-    model = net([4, 5, 3], output_gradient=road)
-    for k in range(3):
-        assert gradient_errors(model, X[:N], np.full(len(X[:N]), k))["theta"] < 1e-13
+@dtypes
+@pytest.mark.parametrize("scale", [40, 1e4, 1e9])  # logits from far apart to extreme
+def test_the_three_methods_give_the_same_finite_gradient(dtype, scale):
+    results = []
+    for method in OUTPUT_GRADIENTS:
+        model = MLP([4, 6, 3], output_gradient=method, dtype=dtype, seed=2)
+        model.weights[-1][:] *= scale
+        results.append(model.loss_and_gradient(X, y))
+    for loss, dtheta in results:
+        assert np.isfinite(dtheta).all() and loss == results[0][0] < np.inf
+        assert relative_error(dtheta, results[0][1]) < (1e-6 if dtype == "float32" else 1e-14)
 
 
-def test_central_differences_agree_too():
-    assert max(gradient_errors(net(), X, y, method="central").values()) < 1e-7
+@dtypes
+def test_l2_adds_half_the_squares_of_weights_and_none_of_biases(dtype):
+    plain, heavy = net(dtype=dtype), net(l2=0.3, dtype=dtype)
+    losses = [model.loss_and_gradient(X, y)[0] for model in (plain, heavy)]
+    penalty = 0.15 * sum((W**2).sum() for W in plain.weights)
+    assert heavy.penalty() == pytest.approx(penalty, rel=1e-6) and plain.penalty() == 0
+    assert losses[1] - losses[0] == pytest.approx(penalty, rel=1e-5)
+    for before, after in zip(plain.layers, heavy.layers, strict=True):
+        assert_array_equal(after.dW, before.dW + before.W * before.W.dtype.type(0.3))
+        assert_array_equal(after.db, before.db)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_three_roads_give_the_same_gradient(dtype):
-    gradients = []
-    for road in ROADS:
-        model = MLP([4, 6, 3], output_gradient=road, dtype=dtype, seed=2)
-        model.theta *= 40  # logits far apart
-        gradients.append(model.loss_and_gradient(X, y)[1])
-    for gradient in gradients[1:]:
-        np.testing.assert_allclose(gradient, gradients[0], atol=1e-5 if dtype == "float32" else 1e-14)
+def test_a_gradient_is_the_mean_over_rows_and_settings_that_mean_the_same_give_the_same():
+    plain, by_class, rows = net(), net(class_weight=BY_CLASS), np.repeat(np.arange(7), TIMES)
+    of_rows = [plain.loss_and_gradient(X[n : n + 1], y[n : n + 1])[1] for n in range(7)]
+    assert_allclose(plain.loss_and_gradient(X, y)[1], np.mean(of_rows, axis=0), atol=1e-15)
+    assert not any(np.shares_memory(dtheta, plain.dtheta) for dtheta in of_rows)
+    for (one, *batch), (other, *twin) in [
+        ((plain, X, y, TIMES), (plain, X[rows], y[rows])),  # a weight of 2 is the row twice
+        ((net(label_smoothing=0.3), X, y), (plain, X, 0.7 * ONE_HOT + 0.1)),
+        ((net(label_smoothing=0.3), X, 0.7 * ONE_HOT + 0.1), (net(label_smoothing=0.51), X, y)),
+        ((by_class, X, y), (plain, X, y, BY_CLASS[y])),
+        ((by_class, X, ONE_HOT), (plain, X, y, BY_CLASS[y])),
+        ((by_class, X, y, 1 / BY_CLASS[y]), (plain, X, y)),
+    ]:
+        assert_same(one.loss_and_gradient(*batch), other.loss_and_gradient(*twin))
 
 
-def test_loss_is_the_mean_cross_entropy_of_the_logits():
-    model = net()
-    assert model.loss_and_gradient(X, y)[0] == pytest.approx(cross_entropy(model.logits(X), y).mean())
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_a_step_is_loss_and_gradient_and_a_tape_keeps_nothing_of_the_batch_before(form):
+    model = net(l2=0.1, output_gradient="jacobian")
+    expected, (rows, T, tape) = model.loss_and_gradient(form(X), y), model.prepare(form(X), y)
+    model.step(form(5 * X), model.targets((y + 1) % 3)[0], tape)
+    loss = model.step(rows, T, tape)
+    assert_same((loss, model.dtheta), expected, atol=0)
+    assert loss == model.loss(rows, T, tape) == tape.L + model.penalty()
 
 
-def test_l2_adds_half_the_squares_of_weights_and_none_of_biases():
-    plain, heavy = net(), net(l2=0.5)
-    penalty = 0.25 * sum((W**2).sum() for W in plain.weights)
-    (loss, dtheta), (loss_l2, dtheta_l2) = (model.loss_and_gradient(X, y) for model in (plain, heavy))
-    assert loss_l2 - loss == pytest.approx(penalty)
-    decayed = plain.astype("float64")
-    decayed.theta[:] = dtheta_l2 - dtheta
-    for W, part, b in zip(plain.weights, decayed.weights, decayed.biases, strict=True):
-        np.testing.assert_allclose(part, 0.5 * W, atol=1e-15)
-        np.testing.assert_allclose(b, 0, atol=1e-15)
+def test_masks_are_drawn_anew_for_each_layer_and_each_time_and_keep_the_mean():
+    for dtype in ("float32", "float64", "complex128"):
+        model = MLP([4, 30, 50, 20, 3], dropout=0.3, dtype=dtype)
+        rng, twin = np.random.default_rng(0), np.random.default_rng(0)
+        masks = [mask for _ in range(2) for mask in model.dropout_masks(7, rng)]
+        for mask, n in zip(masks, (30, 50, 20) * 2, strict=True):
+            expected = (twin.random((7, n), dtype=np.float32) < 0.7) / 0.7
+            assert_allclose(mask, expected, rtol=1e-6)
+            assert mask.dtype == dtype
+            assert mask.mean() == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("block", [1, 3, 20, 10**6])
-def test_the_gradient_of_the_penalty_is_exactly_l2_times_W_whatever_the_block(monkeypatch, dtype, block):
-    monkeypatch.setattr(network, "BLOCK", block)
-    plain, heavy = (MLP([4, 6, 5, 3], l2=l2, dtype=dtype, seed=1) for l2 in (0, 0.3))
-    for model in (plain, heavy):
-        model.theta += model.dtype.type(0.1)  # biases too
-        model.loss_and_gradient(X, y)
-    for W, dWb, plain_dWb in zip(plain.weights, heavy.dWb, plain.dWb, strict=True):
-        np.testing.assert_array_equal(dWb[:-1], plain_dWb[:-1] + W * W.dtype.type(0.3))
-        np.testing.assert_array_equal(dWb[-1], plain_dWb[-1])
-    assert {len(room) for _, _, room in heavy.blocks} <= set(range(block + 1))
-
-
-def test_soft_targets_and_label_smoothing_are_the_same_thing():
-    Y = 0.7 * np.eye(3)[y] + 0.3 / 3
-    loss, dtheta = net().loss_and_gradient(X, Y)
-    loss_smooth, dtheta_smooth = net(label_smoothing=0.3).loss_and_gradient(X, y)
-    assert loss == pytest.approx(loss_smooth)
-    np.testing.assert_allclose(dtheta, dtheta_smooth, atol=1e-15)
-
-
-def test_a_weight_of_two_is_the_row_twice_and_of_zero_none():
-    model, w = net(), np.array([1, 2, 1, 0, 1, 1, 1])
-    rows = np.repeat(np.arange(7), w)
-    weighted, repeated = model.loss_and_gradient(X, y, w), model.loss_and_gradient(X[rows], y[rows])
-    assert weighted[0] == pytest.approx(repeated[0])
-    np.testing.assert_allclose(weighted[1], repeated[1], atol=1e-15)
-
-
-def test_class_weights_are_weights_of_the_rows_of_a_class():
-    by_class = net(class_weight=[3, 1, 0.5]).loss_and_gradient(X, y)
-    by_row = net().loss_and_gradient(X, y, np.array([3, 1, 0.5])[y])
-    assert by_class[0] == pytest.approx(by_row[0])
-    np.testing.assert_allclose(by_class[1], by_row[1], atol=1e-15)
-
-
-def test_the_gradient_of_a_batch_is_the_mean_of_its_rows():
-    model = net()
-    rows = [model.loss_and_gradient(X[n : n + 1], y[n : n + 1])[1] for n in range(7)]
-    np.testing.assert_allclose(model.loss_and_gradient(X, y)[1], np.mean(rows, axis=0), atol=1e-15)
-
-
-def test_a_gradient_handed_out_is_not_overwritten_by_the_next():
-    model = net()
-    first = model.loss_and_gradient(X, y)[1]
-    kept = first.copy()
-    model.loss_and_gradient(X, (y + 1) % 3)
-    np.testing.assert_array_equal(first, kept)
-
-
-# Dropout
-
-
-def test_dropout_acts_in_training_only_and_keeps_the_mean():
-    model = MLP([4, 2000, 3], "identity", dropout=0.4, dtype="float64", seed=0)
-    ws = Workspace(model, 7)
-    model.draw_masks(ws, np.random.default_rng(0))
-    kept = ws.mask[1] > 0
-    assert kept.mean() == pytest.approx(0.6, abs=0.02)
-    np.testing.assert_allclose(ws.mask[1][kept], 1 / 0.6)
-    assert ws.mask[1].mean() == pytest.approx(1, abs=0.03)
-    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
-    without = MLP([4, 2000, 3], "identity", dtype="float64", seed=0)
-    np.testing.assert_array_equal(model.predict_proba(X), without.predict_proba(X))
-
-
-def test_dropout_needs_a_generator_and_follows_its_seed():
+def test_dropout_needs_a_generator_and_hidden_layers_and_does_not_touch_predictions():
     model = net(dropout=0.5)
-    losses = [model.loss_and_gradient(X, y, rng=np.random.default_rng(seed))[0] for seed in (1, 1, 2)]
+    seeds = (np.random.default_rng(seed) for seed in (1, 1, 2))
+    losses = [model.loss_and_gradient(X, y, rng=rng)[0] for rng in seeds]
     assert losses[0] == losses[1] != losses[2]
-    assert model.loss_and_gradient(X, y)[0] == net().loss_and_gradient(X, y)[0]
+    assert_same(model.loss_and_gradient(X, y), net().loss_and_gradient(X, y), atol=0)
+    assert_array_equal(model.predict_proba(X), net().predict_proba(X))
+    result = net([4, 3], dropout=0.5).loss_and_gradient(X, y, rng=np.random.default_rng(0))
+    assert_same(result, net([4, 3]).loss_and_gradient(X, y), atol=0)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
-def test_masks_are_drawn_anew_for_each_layer_and_each_time_into_the_same_arrays(dtype):
-    model = MLP([4, 30, 50, 20, 3], dropout=0.3, dtype=dtype)
-    ws, rng, twin = Workspace(model, 7), np.random.default_rng(0), np.random.default_rng(0)
-    masks = ws.mask[1:]
-    for _ in range(2):
-        model.draw_masks(ws, rng)
-        for mask, now, n in zip(masks, ws.mask[1:], (30, 50, 20), strict=True):
-            assert now is mask and mask.dtype == dtype
-            np.testing.assert_allclose(mask, (twin.random((7, n), dtype=np.float32) < 0.7) / 0.7, rtol=1e-6)
+@methods
+def test_a_step_leaves_all_that_it_computes_in_the_tape_and_takes_its_own_way(monkeypatch, method):
+    model = net([4, 5, 3], "relu", output_gradient=method)
+    rows, T, tape = model.prepare(X, y)
+    (first, last), (W1, W2), (b1, b2) = tape, model.weights, model.biases
+    first.mask = RNG.random((7, 5))
+    loss, (one, two) = model.step(rows, T, tape), model.layers
+    a = X @ W1 + b1
+    h = np.where(a > 0, a, 0) * first.mask
+    z = h @ W2 + b2
+    dz = (softmax(z) - ONE_HOT) / 7
+    dh = dz @ W2.T
+    da = dh * (a > 0) * first.mask
+    for found, expected in [
+        *((T, ONE_HOT / 7), (first.h, X), (first.a, a), (first.slope, (a > 0) * first.mask)),
+        *((last.h, h), (last.a, z), (tape.z, z), (tape.p, softmax(z)), (tape.dz, dz)),
+        *((tape.log_p, np.log(softmax(z))), (last.da, dz), (two.dW, h.T @ dz)),
+        *((two.db, dz.sum(axis=0)), (last.dh, dh), (first.da, da), (one.dW, X.T @ da)),
+        *((one.db, da.sum(axis=0)), (loss, -np.log(softmax(z))[np.arange(7), y].mean())),
+    ]:
+        assert_allclose(found, expected, atol=1e-14)
+    monkeypatch.setitem(OUTPUT_GRADIENTS, method, lambda p, T: 0 * p)
+    model.step(rows, T, tape)
+    assert not model.dtheta.any()
 
 
-def test_dropout_without_hidden_layers_drops_nothing():
-    model = net([4, 3], dropout=0.5)
-    loss, dtheta = model.loss_and_gradient(X, y, rng=np.random.default_rng(0))
-    assert loss == net([4, 3]).loss_and_gradient(X, y)[0]
-    np.testing.assert_array_equal(dtheta, net([4, 3]).loss_and_gradient(X, y)[1])
+@pytest.mark.parametrize("layer_sizes", [[4, 5, 3], [4, 5, 7], [4, 1]])  # 7 classes for 7 rows
+def test_arrays_by_class_lie_column_by_column_and_T_may_lie_otherwise(layer_sizes):
+    model = net(layer_sizes)
+    labels = y % model.K
+    expected, (rows, T, tape) = model.loss_and_gradient(X, labels), model.prepare(X, labels)
+    for layout in LAYOUTS:
+        loss = model.step(rows, laid_out(T, layout), tape)
+        assert_same((loss, model.dtheta), expected)
+    model.step(rows, T, tape)
+    for array in (T, tape.z, tape.p, tape.log_p, tape.dz):
+        assert array.shape == (7, model.K) and array.flags.f_contiguous
 
 
-# Forward, step by step
-
-
-def given_to(model):
-    """X1, dlogp and r as loss and backward take them."""
-    Y, w = model.targets(y)
-    r = model.shares(w)
-    return model.with_ones(X), -r * Y, r
-
-
-def test_forward_leaves_every_step_in_the_workspace():
-    model = net([4, 5, 3], "relu")
-    ws = Workspace(model, 7)
-    X1, dlogp, r = given_to(model)
-    model.forward(X1, ws)
-    loss = model.loss(dlogp, r, ws)
-    (W1, W2), (b1, b2) = model.weights, model.biases
-    a1 = X @ W1 + b1
-    h1 = np.where(a1 > 0, a1, 0)
-    z = h1 @ W2 + b2
-    np.testing.assert_allclose(ws.a[0], a1, atol=1e-14)
-    np.testing.assert_allclose(ws.h[1], h1, atol=1e-14)
-    np.testing.assert_allclose(ws.z, z, atol=1e-14)
-    np.testing.assert_allclose(ws.p, softmax(z), atol=1e-14)
-    np.testing.assert_allclose(ws.shifted, z - z.max(axis=1, keepdims=True), atol=1e-14)
-    np.testing.assert_allclose(ws.log_total, np.log(np.exp(ws.shifted).sum(axis=1, keepdims=True)), atol=1e-14)
-    assert loss == pytest.approx(np.mean(-np.log(softmax(z))[np.arange(7), y]))
-
-    model.backward(dlogp, ws)
-    dz = (softmax(z) - np.eye(3)[y]) / 7
-    np.testing.assert_allclose(ws.dp, -np.eye(3)[y] / softmax(z) / 7, atol=1e-13)
-    np.testing.assert_allclose(ws.mean_dp, np.full((7, 1), -1 / 7), atol=1e-15)
-    np.testing.assert_allclose(ws.dz, dz, atol=1e-15)
-    np.testing.assert_allclose(model.dWb[1], np.vstack([h1.T @ dz, dz.sum(axis=0)]), atol=1e-14)
-    np.testing.assert_allclose(ws.dh[1], dz @ W2.T, atol=1e-14)
-    np.testing.assert_allclose(ws.da[0], (dz @ W2.T) * (a1 > 0), atol=1e-14)
-
-
-@pytest.mark.parametrize("road", ROADS)
-@pytest.mark.parametrize("layer_sizes", [[4, 5, 3], [4, 3], [4, 5, 7]])  # 7 classes for 7 rows: all (N, K) are square
-def test_loss_and_gradient_are_the_same_whatever_the_layout_of_the_arrays_by_class(layer_sizes, road):
-    model = net(layer_sizes, output_gradient=road)
-    (X1, dlogp, r), (loss, dtheta) = given_to(model), model.loss_and_gradient(X, y)
-    room = np.empty((7, layer_sizes[-1]))
-    for targets, z, shifted, p, dz in in_every_layout(dlogp, room, room, room, room):
-        ws = Workspace(model, 7)
-        ws.z = ws.a[-1] = z
-        ws.dz = ws.da[-1] = dz
-        ws.shifted, ws.p, ws.dp = shifted, p, np.empty_like(dz)
-        model.forward(X1, ws)
-        assert model.loss(targets, r, ws) == pytest.approx(loss, rel=1e-14)
-        np.testing.assert_allclose(model.backward(targets, ws), dtheta, atol=1e-15)
-
-
-def test_arrays_by_class_lie_column_by_column():
-    model = net()
-    ws = Workspace(model, 7)
-    for array in (ws.z, ws.a[-1], ws.shifted, ws.p, ws.dp, ws.dz, ws.da[-1]):
-        assert array.shape == (7, 3) and array.flags.f_contiguous
-    for array, other in ((ws.a[-1], ws.z), (ws.da[-1], ws.dz)):
-        assert array.shape == other.shape and array.ctypes.data == other.ctypes.data
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("road", ["vjp", "fused"])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_step_through_the_net_allocates_no_array(activation, road, dtype):
-    N, K = 1000, 200
-    model = MLP([3, 300, 16, 250, K], activation, output_gradient=road, dropout=0.2, l2=0.1, dtype=dtype)
-    ws, rng, smallest = Workspace(model, N), np.random.default_rng(0), N * K * model.dtype.itemsize
-    X1, r, dlogp = (np.full(shape, 1 / N, dtype) for shape in ((N, 4), (N, 1), (K, N)))
+@dtypes
+def test_a_step_makes_no_array_as_large_as_a_hidden_layer(dtype):
+    model = MLP([3, 300, 400, 3], ["relu", "tanh"], dropout=0.2, dtype=dtype)
+    rows, T, tape = model.prepare(np.ones((1000, 3)), [0] * 1000, rng=np.random.default_rng(0))
     with traced_memory() as risen:
-        for step in (
-            lambda: model.draw_masks(ws, rng),
-            lambda: model.forward(X1, ws),
-            lambda: model.loss(dlogp.T, r, ws),
-            lambda: model.backward(dlogp.T, ws),
-        ):
-            step()
-            assert risen() < smallest / 4  # NumPy has buffers of its own, of 8192 numbers at most
+        model.step(rows, T, tape)
+        assert risen() < tape[0].a.nbytes / 4  # NumPy has buffers of its own, of 8192 numbers
 
 
-def test_softmax_regression_is_a_net_without_hidden_layers():
-    model = net([4, 3])
-    np.testing.assert_allclose(model.logits(X), X @ model.weights[0] + model.biases[0])
+@methods
+def test_one_output_unit_is_two_with_the_logits_0_and_a(method):
+    one, two = (net([4, 5, n], output_gradient=method, label_smoothing=0.1) for n in (1, 2))
+    two.layers[0].Wb[:], two.layers[1].Wb[:] = one.layers[0].Wb, [0, 1] * one.layers[1].Wb
+    losses = [model.loss_and_gradient(X, y % 2, np.arange(1, 8))[0] for model in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-14)
+    assert_allclose(one.layers[0].dWb, two.layers[0].dWb, atol=1e-15)
+    assert_allclose(one.layers[1].dWb, two.layers[1].dWb[:, 1:], atol=1e-15)
+    p = one.predict_proba(X)
+    assert_allclose(p, two.predict_proba(X), rtol=1e-14)
+    assert_allclose(p[:, 1], 1 / (1 + np.exp(-one.logits(X)[:, 1])))
 
 
-def test_the_loss_before_training_is_near_log_K_when_logits_are_small():
-    model = MLP([4, 6, 3], dtype="float64", seed=0)
-    model.theta *= 1e-3
-    assert model.loss_and_gradient(X, y)[0] == pytest.approx(np.log(3), abs=1e-3)
+@pytest.mark.parametrize("few", [0, 1024])  # with and without a table of unit vectors
+def test_targets_are_shares_of_the_mean_and_come_with_the_sum_of_the_weights(monkeypatch, few):
+    monkeypatch.setattr(network, "FEW", few)
+    for by_class in (np.ones(3), np.array([3, 0, 0.5])):
+        model = MLP([4, 3], class_weight=by_class, label_smoothing=0.3)
+        assert model.classes.size == (9 if few else 0)
+        for weights in (None, TIMES):
+            T, total = model.targets(y, weights)
+            w = by_class[y] * (1 if weights is None else weights)
+            assert T.dtype == np.float32 and type(total) is float and total == w.sum()
+            assert_allclose(T, w[:, None] / total * (0.7 * ONE_HOT + 0.1), rtol=1e-6)
+    T, total = MLP([4, 3], class_weight=[0, 1, 1]).targets(y[[0, 4]])  # no row has weight
+    assert total == 0 and not T.any()
 
 
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.coo_matrix])
-def test_sparse_rows_give_what_dense_rows_give(form):
-    dense = np.where(RNG.random((7, 4)) < 0.5, X, 0)
-    model = net(output_gradient="vjp")
-    (loss, dtheta), (sparse_loss, sparse_dtheta) = (model.loss_and_gradient(rows, y) for rows in (dense, form(dense)))
-    assert sparse_loss == pytest.approx(loss)
-    np.testing.assert_allclose(sparse_dtheta, dtheta, atol=1e-15)
-    np.testing.assert_allclose(model.predict_proba(form(dense)), model.predict_proba(dense))
-
-
-def stored(form, *rows, D=6):
-    """Sparse rows, each of the pairs (column, value) that it is to store, in this order."""
-    columns, values = zip(*[pair for row in rows for pair in row], strict=True) if any(rows) else ((), ())
-    starts = np.cumsum([0, *map(len, rows)])
-    return form((np.array(values, float), np.array(columns, np.int32), starts), shape=(len(rows), D))
-
-
-FULL = [[(j, 1.0 + j) for j in range(6)]] * 3
-SPARSE_ROWS = {
-    "columns that no row stores": [[(1, 2.0)], [(1, -1.0), (4, 3.0)], [(4, 0.5)]],
-    "an empty row": [[(0, 2.0), (5, 1.0)], [], [(2, -1.0)]],
-    "nothing but empty rows": [[], [], []],
-    "zeros that are stored": [[(0, 0.0), (3, 2.0)], [(5, 0.0)], [(3, -1.0)]],
-    "columns out of order": [[(4, 1.0), (0, 2.0)], [(5, 3.0), (2, 1.0), (3, -2.0)], [(1, 1.0)]],
-    "a column twice in a row": [[(2, 1.0), (2, 4.0), (0, 1.0)], [(2, -3.0)], [(5, 1.0), (0, 2.0), (5, 1.5)]],
-    "every column": FULL,
-    "one row": [[(3, 1.0), (1, 2.0)]],
+FULL = sparse.csr_array(np.arange(1.0, 19).reshape(3, 6))
+SPARSE_ROWS = {  # values, their columns, and where in these each row starts
+    "columns that no row stores": ([2, -1, 3, 0.5], [1, 1, 4, 4], [0, 1, 3, 4]),
+    "stored zeros, an empty row": ([0, 2, -1, 0], [0, 3, 3, 5], [0, 2, 2, 4]),
+    "columns out of order": ([1, 2, 3, 1, -2, 1], [4, 0, 5, 2, 3, 1], [0, 2, 5, 6]),
+    "a column twice": ([1, 4, 1, -3, 1, 2, 1.5], [2, 2, 0, 2, 5, 0, 5], [0, 3, 4, 7]),
+    "nothing but empty rows": ([], [], [0, 0, 0, 0]),
+    "one row": ([1, 2], [3, 1], [0, 2]),
 }
 
 
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
-@pytest.mark.parametrize("rows", SPARSE_ROWS.values(), ids=SPARSE_ROWS)
-@pytest.mark.parametrize("hidden", [[5], []])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_gradient_of_sparse_rows_is_that_of_dense_rows_and_keeps_nothing_of_the_batch_before(
-    form, rows, hidden, dtype
-):
-    model, labels = MLP([6, *hidden, 3], "tanh", l2=0.1, dtype=dtype), np.array([0, 2, 1])
-    X = stored(form, *rows)
-    dense_loss, dense = model.loss_and_gradient(X.toarray(), labels[: len(rows)])
-    model.loss_and_gradient(stored(form, *FULL), labels)  # leaves a gradient in every column
-    assert model.dWb[0].all()
-    loss, dtheta = model.loss_and_gradient(X, labels[: len(rows)])
-    assert loss == pytest.approx(dense_loss, rel=1e-6)
-    np.testing.assert_allclose(dtheta, dense, atol=1e-6 if dtype == "float32" else 1e-15)
-    untouched = sorted(set(range(6)) - {column for row in rows for column, _ in row})
-    np.testing.assert_array_equal(model.dWb[0][untouched], (model.dtype.type(0.1) * model.Wb[0])[untouched])
-    assert X.nnz == sum(map(len, rows))  # as it was
-
-
-def test_a_slice_of_sparse_rows_is_the_batch_that_it_shows():
-    rows = stored(sparse.csr_array, *FULL, *SPARSE_ROWS["an empty row"], *FULL)
-    model = net([6, 5, 3])
-    sparse_gradient = model.loss_and_gradient(rows[3:6], [0, 1, 2])[1]
-    np.testing.assert_allclose(sparse_gradient, model.loss_and_gradient(rows.toarray()[3:6], [0, 1, 2])[1], atol=1e-15)
-
-
-def test_a_step_through_the_net_with_sparse_rows_makes_no_second_array_like_the_weights():
-    model, D = MLP([20_000, 16, 3]), 20_000
-    rows = stored(sparse.csr_array, [(3, 1.0), (D - 1, 2.0)], [(77, -1.0)], D=D).astype(np.float32)
-    ws, r = Workspace(model, 2), np.full((2, 1), 0.5, np.float32)
-    dlogp = -r * np.eye(3, dtype=np.float32)[:2]
-    with traced_memory() as risen:
-        model.forward(rows, ws)
-        model.loss(dlogp, r, ws)
-        model.backward(dlogp, ws)
-        assert risen() < model.weights[0].nbytes / 10
-
-
-def test_the_gradient_of_sparse_rows_is_that_of_the_loss():
-    rows = stored(sparse.csr_array, *SPARSE_ROWS["a column twice in a row"])
-    assert max(gradient_errors(net([6, 5, 3]), rows, [0, 1, 2]).values()) < 1e-13
+@pytest.mark.parametrize("arrays", SPARSE_ROWS.values(), ids=SPARSE_ROWS)
+@dtypes
+def test_sparse_rows_give_what_dense_rows_give_and_stay_as_they_are(arrays, dtype):
+    n = len(arrays[2]) - 1
+    X, labels = sparse.csr_array(arrays, shape=(n, 6), dtype=float), np.array([0, 2, 1])[:n]
+    batch = sparse.vstack([FULL, X, FULL]).tocsr()[3 : 3 + n]  # a slice is the batch it shows
+    for hidden in ([5], []):
+        model = net([6, *hidden, 3], l2=0.1, dtype=dtype)
+        expected, p = model.loss_and_gradient(X.toarray(), labels), model.predict_proba(X.toarray())
+        model.loss_and_gradient(FULL, [0, 2, 1])  # leaves a gradient in every column
+        for form in (X, sparse.csr_matrix(X), X.tocsc(), X.tocoo(), batch):
+            result = model.loss_and_gradient(form, labels)
+            assert_same(result, expected, atol=1e-6 if dtype == "float32" else 1e-15)
+            assert_allclose(model.predict_proba(form), p, rtol=1e-5)
+    assert X.nnz == len(arrays[0])
 
 
 def test_predictions_do_not_depend_on_the_block_they_fall_in():
-    rows = np.random.default_rng(2).normal(size=(2 * ROWS + 3, 4))
-    model = net()
-    p = model.predict_proba(rows)
-    assert p.shape == (2 * ROWS + 3, 3)
-    np.testing.assert_allclose(p[-3:], model.predict_proba(rows[-3:]), rtol=1e-12)
-    np.testing.assert_array_equal(model.predict(rows), p.argmax(axis=1))
+    rows, model = np.random.default_rng(2).normal(size=(2 * ROWS + 3, 4)), net([4, 3])
+    p = model.predict_proba(rows)  # of softmax regression, a net without hidden layers
+    assert_allclose(p, softmax(rows @ model.weights[0] + model.biases[0]), rtol=1e-12)
+    assert_array_equal(model.predict(rows), p.argmax(axis=1))
     assert model.predict(rows[:0]).shape == (0,)
 
 
-# Parameters
+def assert_views(model):
+    """W and b of each layer are views of theta, in this order, and dW and db of dtheta."""
+    for flat, d in ((model.theta, ""), (model.dtheta, "d")):
+        flat.reshape(-1)[:] = -np.arange(flat.size)
+        parts = [getattr(layer, d + name) for layer in model.layers for name in "Wb"]
+        for m in np.ndindex(flat.shape[:-1]):
+            assert_array_equal(np.concatenate([part[m].ravel() for part in parts]), flat[m])
+    pairs = zip(model.weights, model.biases, model.layers, strict=True)
+    assert all(W is layer.W and b is layer.b for W, b, layer in pairs)
 
 
-def test_weights_and_biases_are_views_into_theta():
-    model = MLP([4, 6, 3])
-    assert model.theta.shape == model.dtheta.shape == (4 * 6 + 6 + 6 * 3 + 3,)
-    assert [W.shape for W in model.weights] == [(4, 6), (6, 3)]
-    model.theta[:] = np.arange(model.theta.size)
-    np.testing.assert_array_equal(model.weights[0].ravel(), np.arange(24))
-    np.testing.assert_array_equal(model.biases[0], np.arange(24, 30))
-    model.biases[1][:] = -1
-    np.testing.assert_array_equal(model.theta[-3:], -1)
+@pytest.mark.parametrize("members", [None, 3])
+def test_weights_and_biases_are_views_into_theta_in_copies_too(members):
+    model = net(activation=["relu", "gelu"], dropout=0.1, l2=0.2, members=members, seed=3)
+    expected = model.loss_and_gradient(X, y, rng=np.random.default_rng(0))
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.astype("float32")]
+    for twin, atol in zip(copies, (0, 0, 1e-6), strict=True):
+        assert twin.dtype == twin.theta.dtype == twin.dtheta.dtype
+        assert_same(twin.loss_and_gradient(X, y, rng=np.random.default_rng(0)), expected, atol)
+        assert_views(twin)
+    assert_same(model.loss_and_gradient(X, y, rng=np.random.default_rng(0)), expected, atol=0)
+    assert_views(model)
 
 
-@pytest.mark.parametrize(
-    ("activation", "variance"),
-    [("relu", 2 / 400), ("gelu", 2 / 400), ("leaky_relu", 2 / 400), ("tanh", 2 / 700), ("logistic", 2 / 700)],
-)
-def test_weights_start_with_the_variance_that_the_activation_asks_for(activation, variance):
-    model = MLP([400, 300, 100], activation, dtype="float64")
-    assert model.weights[0].var() == pytest.approx(variance, rel=0.03)
-    assert model.weights[1].var() == pytest.approx(2 / 400, rel=0.03)  # Glorot for the logits, 300 + 100
-    assert not model.biases[0].any()
+DIGESTS = {
+    "a2dbc0f6f27f": ((4, 16, 3), "relu", "float32", 0),
+    "554e00659348": ((64, 64, 32, 10), ("tanh", "gelu"), "float32", 7),
+    "b76e34f9daf0": ((5, 3, 1), "logistic", "float64", 1),
+    "bccc2dbb7e05": ((7, 6, 5, 4, 2), ("identity", "leaky_relu", "tanh"), "float64", 2**40),
+}
 
 
-def test_the_same_seed_gives_the_same_weights_in_either_precision():
-    first, second, third = (MLP([4, 6, 3], seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.theta, second.theta)
-    assert (first.theta != third.theta).any()
-    np.testing.assert_array_equal(first.theta, MLP([4, 6, 3], seed=1, dtype="float64").theta.astype("float32"))
-    np.testing.assert_array_equal(first.theta, MLP([4, 6, 3], seed=np.random.default_rng(1)).theta)
+def test_the_seed_decides_the_initial_weights_for_ever_and_in_either_precision():
+    for digest, (sizes, activation, dtype, seed) in DIGESTS.items():
+        theta = MLP(sizes, activation, dtype=dtype, seed=seed).theta
+        assert hashlib.sha256(theta.tobytes()).hexdigest()[:12] == digest
+    single, double = MLP([4, 6, 3], seed=1), MLP([4, 6, 3], seed=2, dtype="float64")
+    assert (single.theta != double.theta.astype("float32")).any()
+    double.initialise(np.random.default_rng(1))
+    assert_array_equal(single.theta, double.theta.astype("float32"))
+    assert_array_equal(single.theta, MLP([4, 6, 3], seed=np.random.default_rng(1)).theta)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_weights_start_with_the_variance_that_the_activation_asks_for(name):
+    model, he = MLP([400, 300, 100], name, dtype="float64"), name in {"relu", "leaky_relu", "gelu"}
+    assert model.weights[0].var() == pytest.approx(2 / 400 if he else 2 / 700, rel=0.03)
+    assert model.weights[1].var() == pytest.approx(2 / 400, rel=0.03)  # Glorot for the logits
+    assert not model.biases[0].any() and not model.biases[1].any()
+    # a uniform distribution has a largest number
+    assert (abs(model.weights[0]).max() > np.sqrt(6 / 700)) == he
+    assert abs(model.weights[1]).max() <= np.sqrt(6 / 400)
+    model.theta *= 1e-3
+    loss = model.loss_and_gradient(np.ones((1, 400)), [0])[0]
+    assert loss == pytest.approx(np.log(100), abs=1e-3)  # where all logits are near 0
 
 
 def test_float32_stays_float32_from_the_rows_to_the_gradient():
-    model = MLP([4, 6, 3])
-    loss, dtheta = model.loss_and_gradient(X, y, np.ones(7))
-    assert loss.dtype == dtheta.dtype == model.predict_proba(X).dtype == np.float32
+    model = MLP([4, 6, 3], class_weight=[1, 2, 3], label_smoothing=0.1, l2=0.1, dropout=0.2)
+    rows, T, tape = model.prepare(X, y, np.ones(7), np.random.default_rng(0))
+    arrays = [model.step(rows, T, tape), model.dtheta, model.predict_proba(X)]
+    arrays += [T, tape.p, tape.log_p, tape.dz, tape[0].mask]
+    assert {array.dtype for array in arrays} == {np.dtype("float32")}
 
 
-def test_a_copy_in_another_dtype_computes_the_same():
-    model = net([4, 6, 3], output_gradient="jacobian", l2=0.1, label_smoothing=0.1)
-    other = model.astype("float32")
-    np.testing.assert_allclose(other.loss_and_gradient(X, y)[1], model.loss_and_gradient(X, y)[1], atol=1e-6)
+WEIGHTS = [[1, 2], [1, 2, -1], [1, 2, np.nan], [0, 0, 0], [1e308, 1e308, 1e308]]  # of 3
+NETS = [
+    *(([*sizes], {}, "layer_sizes") for sizes in ([], [4], [4, 0, 3])),
+    ([4, 2.5, 3], {}, "integer"),
+    ([4, 5, 3], {"activation": "rely"}, "rely.*relu.*tanh"),
+    ([4, 3], {"activation": "rely"}, "rely"),
+    ([4, 5, 3], {"activation": ["relu", "tanh"]}, "2 activations, 1 layers"),
+    ([4, 3], {"output_gradient": "p-y"}, "p-y.*jacobian.*vjp.*fused"),
+    *(([4, 3], {name: s}, name) for name in ("dropout", "label_smoothing") for s in (1, -0.1)),
+    *(([4, 3], {"l2": l2}, "l2") for l2 in (-1, np.inf, np.nan)),
+    *(([4, 3], {"class_weight": w}, "class_weight needs 3") for w in WEIGHTS),
+    ([4, 3], {"dtype": "int64"}, "dtype"),
+]
+BATCHES = [
+    *((shape, [0], None, r"takes \(N, 4\)") for shape in ((1, 5), (4,), (1, 4, 4))),
+    ((2, 4), [0, 1, 2], None, "X has 2 rows, y has 3"),
+    *(((2, 4), y, None, r"labels 0\.\.2") for y in ([0, 3], [0, -1], [0.5, 1])),
+    *(((1, 4), [y], None, "distributions") for y in ([0.5, 0.2, 0.2], [-0.5, 1.5, 0])),
+    *(((3, 4), [0, 1, 2], w, "sample_weight needs 3") for w in WEIGHTS),
+]
 
 
-# Mistakes
+@pytest.mark.parametrize(("layer_sizes", "options", "message"), NETS)
+def test_a_net_that_makes_no_sense_is_refused(layer_sizes, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MLP(layer_sizes, **options)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ([[4]], {}, "layer_sizes"),
-        ([[4, 0, 3]], {}, "layer_sizes"),
-        ([[4, 5, 3]], {"activation": "rely"}, "relu, tanh"),
-        ([[4, 5, 3]], {"activation": ["relu", "tanh"]}, "2 activations for 1 hidden"),
-        ([[4, 3]], {"activation": "rely"}, "rely"),
-        ([[4, 3]], {"output_gradient": "p-y"}, "jacobian, vjp, fused"),
-        ([[4, 3]], {"dropout": 1.0}, "dropout"),
-        ([[4, 3]], {"dropout": -0.1}, "dropout"),
-        ([[4, 3]], {"label_smoothing": 1.0}, "label_smoothing"),
-        ([[4, 3]], {"l2": -1.0}, "l2"),
-        ([[4, 3]], {"l2": np.nan}, "l2"),
-        ([[4, 3]], {"class_weight": [1, 2]}, "class_weight"),
-        ([[4, 3]], {"class_weight": [1, 2, -1]}, "class_weight"),
-        ([[4, 3]], {"class_weight": [1, 2, np.nan]}, "class_weight"),
-        ([[4, 3]], {"class_weight": [0, 0, 0]}, "class_weight"),
-        ([[4, 3]], {"class_weight": [1e308, 1e308, 1e308]}, "class_weight"),
-        ([[4, 3]], {"dtype": "int64"}, "dtype"),
-    ],
-)
-def test_a_net_that_makes_no_sense_is_refused(arguments, options, message):
-    with pytest.raises(ValueError, match=message):
-        MLP(*arguments, **options)
-
-
-def test_a_layer_of_two_and_a_half_units_is_refused():
-    with pytest.raises(TypeError):
-        MLP([4, 2.5, 3])
-
-
-@pytest.mark.parametrize(
-    ("X", "y", "w", "message"),
-    [
-        (np.zeros((2, 5)), [0, 1], None, r"takes \(N, 4\)"),
-        (np.zeros(4), [0], None, r"takes \(N, 4\)"),
-        (np.zeros((2, 4)), [0, 1, 2], None, "X has 2 rows, y has 3"),
-        (np.zeros((2, 4)), [0, 3], None, r"0\.\.2"),
-        (np.zeros((2, 4)), [0, -1], None, r"0\.\.2"),
-        (np.zeros((2, 4)), [0.5, 1], None, "whole numbers"),
-        (np.zeros((2, 4)), [[0.5, 0.2, 0.2]] * 2, None, "distributions"),
-        (np.zeros((2, 4)), [[-0.5, 1.5, 0]] * 2, None, "distributions"),
-        (np.zeros((2, 4)), [0, 1], [1, -1], "sample_weight"),
-        (np.zeros((2, 4)), [0, 1], [0, 0], "sample_weight"),
-        (np.zeros((2, 4)), [0, 1], [1, np.nan], "sample_weight"),
-        (np.zeros((2, 4)), [0, 1], [1], "sample_weight"),
-        (np.zeros((2, 4)), [0, 1], [1e308, 1e308], "sample_weight"),
-    ],
-)
-def test_rows_labels_and_weights_that_do_not_fit_are_refused(X, y, w, message):
-    with pytest.raises(ValueError, match=message):
-        net().loss_and_gradient(X, y, w)
+@pytest.mark.parametrize(("shape", "y", "w", "message"), BATCHES)
+def test_rows_labels_and_weights_that_do_not_fit_are_refused(shape, y, w, message):
+    for form in (np.array, sparse.csr_array) if len(shape) == 2 else (np.array,):
+        with pytest.raises(ValueError, match=message):
+            net().loss_and_gradient(form(np.zeros(shape)), y, w)

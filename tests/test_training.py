@@ -1,36 +1,40 @@
-"""The training loop: what it learns, when it stops, what it keeps, what it refuses to go on with, what it takes."""
+"""The training loop: what it learns, when it stops, and what it keeps, refuses and costs."""
 
 import dataclasses
-import json
 import math
-import os
 import threading
-from itertools import cycle
 
 import numpy as np
 import pytest
-import threadpoolctl
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from memory import traced_memory
-from scipy import sparse
+from sklearn.utils.class_weight import compute_class_weight
+from threadpoolctl import threadpool_limits
 
-from minnet import batches, training
-from minnet.batches import Part
+from minnet import training
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
-from minnet.core.activations import ACTIVATIONS
-from minnet.core.network import ROWS, Workspace
-from minnet.core.optimizers import OPTIMIZERS, SCHEDULES, STATE, Schedule, Settings, clip_by_norm, decay, new_state
-from minnet.core.softmax import ROADS, cross_entropy
+from minnet.core.network import ROWS, Tape
+from minnet.core.optimizers import OPTIMIZERS, SCHEDULES, Step, clip_by_norm
+from minnet.core.softmax import OUTPUT_GRADIENTS, cross_entropy
+from minnet.data import Part
 from minnet.errors import ConfigError, TrainingError
+from minnet.training import State
 
 D, K = 5, 3
+STILL = {"learning_rate": 1e-30, "name": "sgd"}  # so all steps of an epoch have the same weights
+silent = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
-def part(N=60, seed=0, noise=0.6):
+def part(N=60, seed=0, noise=0.6, dtype="float32", sparse=False):
     """Three clouds of points, a class each."""
     rng = np.random.default_rng(seed)
     y = np.arange(N) % K
-    X = np.eye(K, D)[y] * 2 + noise * rng.normal(size=(N, D))
-    return Part(np.hstack([X, np.ones((N, 1))]).astype("float32"), y)
+    X = (np.eye(K, D)[y] * 2 + noise * rng.normal(size=(N, D))).astype(dtype)
+    return Part(sp.csr_array(X) if sparse else X, y)
 
 
 def config(optimizer=None, model=None, **train):
@@ -41,612 +45,555 @@ def config(optimizer=None, model=None, **train):
     )
 
 
-def run(settings, training_part=None, validation=None, interrupted=None, class_weight=None):
-    net = training.build(settings, D, K, class_weight)
-    training_part = training_part or part()
-    training_part.X1 = training_part.X1.astype(net.dtype)
-    epochs = list(training.train(net, training_part, validation, settings, interrupted))
-    return net, epochs
+class Training:
+    """A net in training, with all that the loop takes."""
+
+    def __init__(self, settings, rows=None, validation=None, class_weight=None):
+        self.parts = {"train": rows or part(dtype=settings.model.dtype)}
+        self.parts |= {"validation": validation} if validation else {}
+        N, D = self.parts["train"].X.shape
+        self.net = training.build(settings, D, K, class_weight)
+        self.recipe = training.recipe(settings, self.net, N)
+        self.state = State.start(self.net, settings.optimizer.name, settings.train.seed)
+
+    def yielded(self, stop=None, **changes):
+        recipe = dataclasses.replace(self.recipe, **changes)
+        return training.train(self.net, self.parts, recipe, self.state, stop)
+
+    def run(self, stop=None, **changes):
+        self.epochs = [epoch for epoch in self.yielded(stop, **changes) if epoch]
+        return self
+
+    def restored(self, settings):
+        """The same run from its checkpoint, in a net of its own."""
+        again = Training(settings, *self.parts.values())
+        again.state.restore({name: a.copy() for name, a in self.state.arrays().items()})
+        return again
+
+
+def run(settings, *parts, **options):
+    return Training(settings, *parts, **options).run()
+
+
+def plain(epochs):
+    return [dataclasses.replace(epoch, seconds=0) for epoch in epochs]
+
+
+def watch(net, monkeypatch, each=lambda X, T, tape: None):
+    """X and T of each step of the net to come, copied; `each` is called after each step."""
+    seen, step = [], net.step
+
+    def stepped(X, T, tape):
+        seen.append((X.toarray() if sp.issparse(X) else X.copy(), T.copy()))
+        L = step(X, T, tape)
+        each(X, T, tape)
+        return L
+
+    monkeypatch.setattr(net, "step", stepped)
+    return seen
 
 
 # Learning
 
 
-@pytest.mark.parametrize("road", ROADS)
-def test_a_net_overfits_twenty_rows_to_zero_loss(road):
+@pytest.mark.parametrize("method", OUTPUT_GRADIENTS)
+def test_a_net_overfits_twenty_rows_to_zero_loss(method):
     few = part(20, noise=3)
-    few.y = np.random.default_rng(1).integers(0, K, 20)  # labels that cannot be generalised, only learned by heart
-    settings = config(model={"hidden": [64], "output_gradient": road}, epochs=500, batch_size=20)
-    net, _ = run(settings, few)
-    measured = training.evaluate(net, few)
+    few.y = np.random.default_rng(1).integers(0, K, 20)  # these labels can only be memorised
+    model = {"hidden": [64], "output_gradient": method}
+    measured = training.evaluate(run(config(model=model, epochs=500, batch_size=20), few).net, few)
     assert measured.accuracy == 1
     assert measured.loss < 1e-3
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each_optimizer
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_optimizer_learns_under_every_schedule(name, schedule):
-    optimizer = {"name": name, "schedule": schedule, "warmup_epochs": 1.5, "step_epochs": 10, "weight_decay": 1e-3}
-    net, epochs = run(config(optimizer | {"learning_rate": 0.2 if name == "sgd" else 0.02}))
-    assert epochs[-1].train_loss < 0.5 * epochs[0].train_loss
-    assert training.evaluate(net, part(seed=9)).accuracy > 0.85
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"model": {"dropout": 0.3}},
-        {"model": {"hidden": []}},
-        {"model": {"hidden": [8, 6], "activation": ["tanh", "gelu"]}},
-        {"model": {"dtype": "float64"}},
-        {"label_smoothing": 0.1},
-        {"max_grad_norm": 0.5},
-        {"batch_size": 1000},
-        {"batch_size": 7},
-        {"batch_size": 1, "epochs": 3},
-    ],
-)
-def test_every_option_learns(options):
-    net, _ = run(config(**options))
-    assert training.evaluate(net, part(seed=9)).accuracy > 0.85
+    optimizer = {"name": name, "schedule": schedule, "warmup_epochs": 1.5, "step_epochs": 10}
+    optimizer |= {"weight_decay": 1e-3, "learning_rate": 0.2 if name == "sgd" else 0.02}
+    done = run(config(optimizer))
+    assert done.epochs[-1].train_loss < 0.5 * done.epochs[0].train_loss
+    assert training.evaluate(done.net, part(seed=9)).accuracy > 0.85
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
-    settings = config(model={"dropout": 0.2}, seed=4)
-    (first, epochs), (second, again) = run(settings), run(settings)
-    np.testing.assert_array_equal(first.theta, second.theta)
-    assert [dataclasses.replace(epoch, seconds=0) for epoch in epochs] == [
-        dataclasses.replace(epoch, seconds=0) for epoch in again
-    ]
-    assert (first.theta != run(config(model={"dropout": 0.2}, seed=5))[0].theta).any()
+    one, same, other = (run(config(model={"dropout": 0.2}, seed=seed)) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(one.net.theta, same.net.theta)
+    assert plain(one.epochs) == plain(same.epochs) == plain(one.state.history)
+    assert (one.net.theta != other.net.theta).any()
 
 
-def test_training_figures_are_means_over_the_steps():
-    """With a rate that moves nothing, the means over steps are the figures of the whole part."""
-    net, epochs = run(config({"learning_rate": 1e-30, "name": "sgd"}, batch_size=7, epochs=2))
-    measured = training.evaluate(net, part())
-    for epoch in epochs:
-        assert epoch.train_loss == pytest.approx(measured.loss, rel=1e-5)
-        assert epoch.train_accuracy == pytest.approx(measured.accuracy)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_training_figures_are_means_over_the_steps(weighted):
+    rows = part()
+    rows.w = np.arange(1.0, 61) if weighted else None
+    done = run(config(STILL, {"activation": "tanh"}, batch_size=7, epochs=2), rows, rows)
+    for epoch in done.epochs:
+        assert epoch.train_loss == pytest.approx(epoch.validation_loss, rel=1e-5)
+        right = training.evaluate(done.net, Part(rows.X, rows.y)).accuracy
+        assert epoch.train_accuracy == pytest.approx(right)
 
 
-def test_a_class_of_weight_zero_is_not_learned():
-    net, _ = run(config(), class_weight=np.array([1, 1, 0]))
-    assert (training.evaluate(net, part()).predicted != 2).all()
+def test_a_class_of_weight_zero_is_not_learned_and_batches_of_it_count_for_nothing():
+    done = run(config(), class_weight=np.array([1, 1, 0]))
+    assert (training.evaluate(done.net, part()).predicted != 2).all()
+    done = run(config(STILL, batch_size=1, epochs=1), class_weight=np.array([0, 0, 2]))
+    rows = part()
+    others = Part(rows.X[rows.y == 2], rows.y[rows.y == 2])
+    loss = training.evaluate(done.net, others).loss
+    assert done.epochs[0].train_loss == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_learning_rate_of_an_epoch_is_that_of_its_last_step():
-    _, epochs = run(config({"schedule": "cosine", "warmup_epochs": 1, "learning_rate": 0.02}, epochs=4))
-    steps = math.ceil(60 / 16)
-    expected = [0.02] + [0.01 * (1 + math.cos(math.pi * (e * steps - 1) / (3 * steps))) for e in (1, 2, 3)]
-    assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
+    done = run(config({"schedule": "cosine", "warmup_epochs": 1}, epochs=4))
+    last = (np.arange(1, 4) * 4 - 1) / 12  # of 12 steps after the warmup
+    expected = [0.02, *(0.01 * (1 + np.cos(np.pi * last)))]
+    assert [epoch.learning_rate for epoch in done.epochs] == pytest.approx(expected)
 
 
-def test_adamw_decays_weights_and_adam_adds_a_penalty():
-    for name, l2 in (("adamw", 0.0), ("adam", 0.5), ("sgd", 0.5)):
-        assert training.build(config({"name": name, "weight_decay": 0.5}), D, K, None).l2 == l2
-    heavy = run(config({"name": "adamw", "weight_decay": 5.0}))[0]
-    light = run(config({"name": "adamw", "weight_decay": 0.0}))[0]
-    assert np.abs(heavy.weights[0]).mean() < 0.7 * np.abs(light.weights[0]).mean()
+def by_layer(net, vector):
+    """The norm of each layer's part of a vector (P,), by NumPy."""
+    ends = np.cumsum([(layer.Wb).size for layer in net.layers])[:-1]
+    return [float(np.linalg.norm(x.astype("float64"))) for x in np.split(vector, ends)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_run_is_its_steps_one_by_one(name):
+@each_optimizer
+@pytest.mark.parametrize(
+    ("hidden", "dtype", "precision"),
+    [([], "float64", 1e-9), ([7, 6], "float32", 2e-3), ([300, 200], "float64", 1e-9)],
+)
+def test_a_run_is_its_steps_one_by_one(name, hidden, dtype, precision):
+    """And the norms of an epoch are those of its last step; the last net is larger than a block."""
     optimizer = {"name": name, "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 2}
-    settings = config(optimizer, {"dtype": "float64"}, epochs=6, batch_size=60, max_grad_norm=0.5)
-    net, twin, rows = run(settings)[0], training.build(settings, D, K, None), part()
-    state, schedule = new_state(name, twin.theta), Schedule(0.02, "cosine", steps=6, warmup=2)
-    for t in range(1, 7):
-        rate = schedule.rate(t - 1)
-        dtheta = twin.loss_and_gradient(rows.X1[:, :-1], rows.y)[1]
+    model = {"hidden": hidden, "dtype": dtype}
+    settings = config(optimizer, model, epochs=3, batch_size=25, max_grad_norm=0.5)
+    done, rows = Training(settings).run(shuffle=False), part(dtype=dtype)
+    net = training.build(settings, D, K, None)
+    assert net.l2 == (0 if name == "adamw" else 0.1)
+    recipe = training.recipe(settings, net, 60)
+    state = np.zeros((OPTIMIZERS[name].vectors, net.theta.size), dtype)
+    for t in range(1, 10):  # batches of 25, 25 and 10 rows
+        batch = slice((t - 1) % 3 * 25, (t - 1) % 3 * 25 + 25)
+        dtheta, before = net.loss_and_gradient(rows.X[batch], rows.y[batch])[1], net.theta.copy()
+        gradient = by_layer(net, dtheta)
         clip_by_norm(dtheta, 0.5)
-        if name == "adamw":
-            decay(twin.weights, 0.1, rate)
-        OPTIMIZERS[name](twin.theta, dtheta, state, t, rate, Settings())
-    np.testing.assert_allclose(net.theta, twin.theta, rtol=1e-9, atol=1e-12)
+        step = Step(t, recipe.schedule.rate(t - 1), recipe.settings)
+        OPTIMIZERS[name].take(step, net.theta, dtheta, state)
+        if t % 3 == 0:
+            epoch = done.epochs[t // 3 - 1]
+            np.testing.assert_allclose(epoch.gradient, gradient, rtol=precision)
+            update = np.array(by_layer(net, net.theta - before)) / by_layer(net, before)
+            np.testing.assert_allclose(epoch.update, update, rtol=precision)
+    np.testing.assert_allclose(done.net.theta, net.theta, rtol=precision, atol=precision / 100)
 
 
-def test_dropout_draws_new_masks_while_training():
-    plain, dropped = run(config(epochs=1))[0], run(config(model={"dropout": 0.5}, epochs=1))[0]
-    assert (plain.theta != dropped.theta).any()
+def test_each_step_of_training_draws_new_dropout_masks_and_measuring_none(monkeypatch):
+    doing = Training(config(model={"dropout": 0.5}, epochs=2), validation=part(30))
+    masks = []
+    watch(doing.net, monkeypatch, lambda X, T, tape: masks.append(tape[0].mask.tobytes()))
+    doing.run()
+    assert len(masks) == len(set(masks)) == 8
+    z = doing.net.logits(part(30).X)
+    assert doing.epochs[-1].validation_loss == pytest.approx(cross_entropy(z, part(30).y).mean())
 
 
-def test_a_clipped_step_is_no_longer_than_the_rate_times_the_norm():
-    settings = config({"name": "sgd", "learning_rate": 0.5}, epochs=1, batch_size=60, max_grad_norm=0.01)
-    start = training.build(settings, D, K, None).theta
-    assert np.linalg.norm(run(settings)[0].theta - start) == pytest.approx(0.5 * 0.01, rel=1e-4)
+# Batches
+
+
+@examples(max_examples=25)
+@given(N=st.integers(1, 40), batch_size=st.integers(1, 45), weighted=st.booleans())
+def test_an_epoch_has_every_row_once_with_its_target_in_batches_of_which_the_last_is_the_rest(
+    N, batch_size, weighted
+):
+    y, w = np.arange(N) % K, np.arange(N) % 4 + 0.5
+    X = np.column_stack([np.arange(1, N + 1), np.arange(N) % 2]).astype("float32")
+    by_class = np.array([1, 2, 0.5])
+    settings = config(batch_size=batch_size, label_smoothing=0.3, epochs=2)
+    shown = []
+    for rows in (X, sp.csr_array(X)):
+        doing = Training(settings, Part(rows, y, w if weighted else None), class_weight=by_class)
+        with pytest.MonkeyPatch.context() as patch:
+            shown.append(watch(doing.net, patch))
+            doing.run()
+    n, dense = min(batch_size, N), shown[0]
+    for batch, of_sparse in zip(*shown, strict=True):
+        for array, other in zip(batch, of_sparse, strict=True):
+            np.testing.assert_array_equal(array, other)
+    epochs = dense[: len(dense) // 2], dense[len(dense) // 2 :]
+    for epoch in epochs:
+        assert [len(X) for X, _ in epoch] == [n] * (N // n) + ([N % n] if N % n else [])
+        assert sorted(X[i, 0] for X, _ in epoch for i in range(len(X))) == list(range(1, N + 1))
+    for X, T in dense:
+        places = X[:, 0].astype(int) - 1
+        weights = (w[places] if weighted else 1) * by_class[y[places]]
+        r = weights / weights.sum()
+        np.testing.assert_allclose(T, r[:, None] * (0.7 * np.eye(K)[y[places]] + 0.1), rtol=1e-5)
+    if N > 10:  # each epoch has an order of its own
+        orders = [np.concatenate([X[:, 0] for X, _ in epoch]).tolist() for epoch in epochs]
+        assert orders[0] != orders[1] != sorted(orders[1])
 
 
 # Stopping
 
 
-def overfitting():
-    """A part with labels at random, which are learned by heart while the validation loss rises."""
-    rng = np.random.default_rng(2)
-    random = part(30, noise=2)
-    random.y = rng.integers(0, K, 30)
-    return random
+def memorising():
+    """Labels at random, which are memorised while the validation loss rises."""
+    rows = part(30, noise=2)
+    rows.y = np.random.default_rng(2).integers(0, K, 30)
+    return rows
 
 
-def test_the_weights_of_the_lowest_validation_loss_come_back():
-    validation = part(30, seed=5)
-    net, epochs = run(config({"learning_rate": 0.05}, epochs=60), overfitting(), validation)
-    losses = [epoch.validation_loss for epoch in epochs]
-    best = int(np.argmin(losses))
-    assert 0 <= best < 59 and epochs[-1].best_epoch == best + 1
-    measured = training.evaluate(net, validation)
-    assert measured.loss == losses[best]
-    assert measured.accuracy == epochs[best].validation_accuracy
+class SetAfter(threading.Event):
+    """An event that is set once so many steps have been taken."""
+
+    def __init__(self, state, steps):
+        super().__init__()
+        self.state, self.steps = state, steps
+
+    def is_set(self):
+        return self.state.t >= self.steps
 
 
-def test_patience_ends_the_run_so_many_epochs_after_the_best():
+@pytest.mark.parametrize("figure", ["loss", "accuracy"])
+def test_the_weights_of_the_best_epoch_come_back(figure):
+    settings = config({"learning_rate": 0.05}, epochs=60, watch=figure)
+    done = run(settings, memorising(), part(30, seed=5, noise=1.5))
+    figures = [getattr(epoch, f"validation_{figure}") for epoch in done.epochs]
+    best = int(np.argmin(figures) if figure == "loss" else np.argmax(figures))
+    assert 0 <= best < 59 and done.epochs[-1].best_epoch == best + 1
+    last = training.evaluate(done.net, done.parts["validation"])
+    assert last.loss == done.epochs[-1].validation_loss
+    done.state.use_best()
+    measured = training.evaluate(done.net, done.parts["validation"])
+    assert measured.loss == done.epochs[best].validation_loss < last.loss
+    assert measured.accuracy == done.epochs[best].validation_accuracy
+
+
+def test_patience_ends_the_run_so_many_epochs_after_the_best_and_for_good():
     settings = config({"learning_rate": 0.05}, epochs=1000, patience=7)
-    _, epochs = run(settings, overfitting(), part(30, seed=5))
-    assert len(epochs) == epochs[-1].best_epoch + 7 < 1000
+    done = run(settings, memorising(), part(30, seed=5))
+    assert len(done.epochs) == done.epochs[-1].best_epoch + 7 < 1000
+    theta = done.net.theta.copy()
+    assert done.run().epochs == []
+    np.testing.assert_array_equal(done.net.theta, theta)
 
 
-def test_without_validation_the_last_weights_stay_and_patience_does_nothing():
-    net, epochs = run(config(epochs=12, patience=1))
-    assert len(epochs) == 12 and epochs[-1].best_epoch == 12
-    assert epochs[-1].validation_loss is None and epochs[-1].validation_accuracy is None
-    longer, _ = run(config(epochs=13, patience=1))
-    assert (net.theta != longer.theta).any()
+def test_without_validation_the_last_epoch_is_the_best_and_patience_does_nothing():
+    done = run(config(epochs=12, patience=1))
+    assert len(done.epochs) == 12 and done.epochs[-1].best_epoch == 12
+    assert done.epochs[-1].validation_loss is done.epochs[-1].validation_accuracy is None
+    np.testing.assert_array_equal(done.state.best_theta, done.net.theta)
 
 
 def test_an_interrupt_between_epochs_keeps_the_best_so_far():
-    stop, validation = threading.Event(), part(30, seed=5)
-    settings = config(epochs=1000)
-    net = training.build(settings, D, K, None)
-    epochs = []
-    for epoch in training.train(net, part(), validation, settings, stop):
-        epochs.append(epoch)
+    doing, stop = Training(config(epochs=1000), validation=part(30, seed=5)), threading.Event()
+    for epoch in doing.yielded(stop):
         if epoch.epoch == 5:
             stop.set()
-    assert len(epochs) == 5
-    assert training.evaluate(net, validation).loss == min(epoch.validation_loss for epoch in epochs)
+    assert len(doing.state.history) == 5
+    doing.state.use_best()
+    best = min(epoch.validation_loss for epoch in doing.state.history)
+    assert training.evaluate(doing.net, part(30, seed=5)).loss == best
 
 
-class _SetAfter(threading.Event):
-    """An event that is set once it has been asked so many times, which is once a step."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.left = steps
-
-    def is_set(self):
-        self.left -= 1
-        return self.left < 0
-
-
-def test_an_interrupt_within_the_first_epoch_keeps_the_steps_taken():
-    net, epochs = run(config(), interrupted=_SetAfter(2))
-    assert epochs == []
-    assert (net.theta != training.build(config(), D, K, None).theta).any()
-
-
-def test_an_interrupt_within_a_later_epoch_goes_back_to_the_last_whole_one():
-    whole, _ = run(config(epochs=1))
-    net, epochs = run(config(), interrupted=_SetAfter(4 + 1 + 2))  # 4 steps and the end of epoch 1, then 2 steps
-    assert len(epochs) == 1
-    np.testing.assert_array_equal(net.theta, whole.theta)
-
-
-def poisoned_from(step, net, monkeypatch):
-    """From this step on, one entry of the gradient is infinite."""
-    backward, calls = net.backward, iter(range(1, 1000))
-
-    def poisoned(*arguments):
-        dtheta = backward(*arguments)
-        if next(calls) >= step:
-            dtheta[3] = np.inf
-        return dtheta
-
-    monkeypatch.setattr(net, "backward", poisoned)
-
-
-def test_an_interrupt_does_not_hide_a_weight_that_is_not_finite(monkeypatch):
-    settings = config({"name": "sgd"}, {"activation": "tanh"})
-    net = training.build(settings, D, K, None)
-    poisoned_from(1, net, monkeypatch)
-    with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
-        list(training.train(net, part(), None, settings, _SetAfter(0)))
-
-
-def test_nor_does_such_a_weight_cost_the_epochs_before_the_interrupt(monkeypatch):
-    settings = config({"name": "sgd"}, {"activation": "tanh"})
-    net, whole = training.build(settings, D, K, None), training.build(settings, D, K, None)
-    list(training.train(whole, part(), None, settings, _SetAfter(4)))
-    poisoned_from(6, net, monkeypatch)
-    assert len(list(training.train(net, part(), None, settings, _SetAfter(4 + 1 + 1)))) == 1
-    np.testing.assert_array_equal(net.theta, whole.theta)
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 0), (3, 0), (4, 1), (6, 1), (8, 2)])
+def test_an_interrupt_ends_after_the_current_step(steps, epochs):
+    """The steps within the first epoch are kept; later, the last whole epoch is the best."""
+    doing = Training(config())
+    doing.run(SetAfter(doing.state, steps))
+    assert (doing.state.t, len(doing.epochs)) == (steps, epochs)
+    doing.state.use_best()
+    if epochs:
+        np.testing.assert_array_equal(doing.net.theta, run(config(epochs=epochs)).net.theta)
+    else:
+        assert (doing.net.theta != Training(config()).net.theta).any()
 
 
 # Diverging
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
-def test_a_loss_that_explodes_ends_the_run_at_once_and_names_the_step(name, dtype):
-    settings = config({"name": name, "learning_rate": 1e10}, model={"dtype": dtype})
-    with pytest.raises(
-        TrainingError, match=r"epoch 1 at step \d: the loss is .*\.learning_rate than 1e\+10, or train\.max"
-    ):
-        run(settings)
+def fails(doing, message, stop=None):
+    with pytest.raises(TrainingError, match=f"^training diverged in {message}"):
+        doing.run(stop)
 
 
-def with_losses(net, losses, monkeypatch):
-    """The net, but for these losses, one a step, in place of its own."""
-    plain, losses = net.loss, iter(losses)
-
-    def loss(*arguments):
-        plain(*arguments)
-        return next(losses)
-
-    monkeypatch.setattr(net, "loss", loss)
-    return net
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_first_loss_that_is_not_finite_ends_the_run_without_a_comparison(monkeypatch, value):
-    net = with_losses(training.build(config(), D, K, None), [value], monkeypatch)
-    with pytest.raises(TrainingError, match=f"epoch 1 at step 1: the loss is {value}; try"):
-        list(training.train(net, part(), None, config()))
-
-
-@pytest.mark.parametrize(("first", "limit"), [(10.0, 1e5), (0.0, 1e4 * math.log(K))])
-def test_a_loss_may_grow_ten_thousandfold_from_the_first_or_from_chance_and_no_more(monkeypatch, first, limit):
-    settings = config(epochs=1)
-    net = with_losses(training.build(settings, D, K, None), [first, 0.99 * limit, first, 0.0], monkeypatch)
-    assert len(list(training.train(net, part(), None, settings))) == 1
-    net = with_losses(training.build(settings, D, K, None), [first, first, 1.01 * limit], monkeypatch)
-    with pytest.raises(TrainingError, match=f"epoch 1 at step 3: the loss is .*, after {first:.3g} at the first step;"):
-        list(training.train(net, part(), None, settings))
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_weights_that_overflow_in_the_very_last_step_are_noticed():
-    settings = config({"name": "sgd", "learning_rate": 1e300}, epochs=1, batch_size=60)
-    with pytest.raises(TrainingError, match="epoch 1 at step 1: a weight is not finite"):
-        run(settings)
-
-
-def test_a_validation_loss_that_is_not_finite_ends_the_run_and_names_the_step():
-    validation = part(30, seed=5)
-    validation.X1[3, 1] = np.inf
-    with np.errstate(invalid="ignore"), pytest.raises(TrainingError, match="step 4: the validation loss is"):
-        run(config(model={"activation": "identity"}), validation=validation)
-
-
-def poisoned(net, at_step, value, monkeypatch):
-    """The net, whose gradient has this value in one place at one step."""
-    backward, steps = net.backward, []
+def poison(doing, at, value, monkeypatch):
+    """One entry of the gradient has this value at one step."""
+    backward, t = doing.net.backward, iter(range(1, 10**6))
 
     def poisoned(*arguments):
         dtheta = backward(*arguments)
-        steps.append(dtheta)
-        if len(steps) == at_step:
-            dtheta[3] = value
+        dtheta[3] = value if next(t) == at else dtheta[3]
         return dtheta
 
-    monkeypatch.setattr(net, "backward", poisoned)
-    return net
+    monkeypatch.setattr(doing.net, "backward", poisoned)
+    return doing
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@silent
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_gradient_that_is_not_finite_is_noticed_at_the_next_step(monkeypatch, value, name, max_grad_norm):
-    settings = config({"name": name}, max_grad_norm=max_grad_norm)
-    net = poisoned(training.build(settings, D, K, None), 2, value, monkeypatch)
-    with pytest.raises(TrainingError, match="epoch 1 at step 3: a weight is not finite"):
-        list(training.train(net, part(), None, settings))
+@each_optimizer
+def test_a_gradient_that_is_not_finite_is_noticed_at_the_next_step_or_before_the_epoch_counts(
+    monkeypatch, value, name
+):
+    for at, seen, clip in ((2, 3, 0.0), (2, 3, 1.0), (4, 4, 0.0)):  # there are four steps
+        doing = Training(config({"name": name}, max_grad_norm=clip), validation=part(30))
+        message = f"epoch 1 at step {seen}: a weight is not finite"
+        fails(poison(doing, at, value, monkeypatch), message)
+        assert doing.state.history == []
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_gradient_that_is_not_finite_in_the_last_step_is_noticed_before_the_epoch_counts(monkeypatch, value, name):
-    settings = config({"name": name}, epochs=1)
-    net = poisoned(training.build(settings, D, K, None), 4, value, monkeypatch)
-    with pytest.raises(TrainingError, match="epoch 1 at step 4: a weight is not finite"):
-        list(training.train(net, part(), part(seed=1), settings))
+@silent
+def test_a_weight_that_no_row_multiplies_is_noticed_at_the_end_of_the_epoch(monkeypatch):
+    rows = part()
+    rows.X = sp.csr_array(rows.X * [0, 1, 1, 1, 1], dtype=np.float32)  # nothing in column 0
+    doing = poison(Training(config(), rows), 2, np.nan, monkeypatch)
+    fails(doing, "epoch 1 at step 4: a weight is not finite")
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_weight_that_no_row_multiplies_is_noticed_at_the_end_of_the_epoch(monkeypatch, value):
-    settings, rows = config(), part()
-    rows.X1 = sparse.csr_array(rows.X1[:, :-1] * [0, 1, 1, 1, 1], dtype=np.float32)  # nothing is stored in column 0
-    net = poisoned(training.build(settings, D, K, None), 2, value, monkeypatch)
-    with pytest.raises(TrainingError, match="epoch 1 at step 4: a weight is not finite"):
-        list(training.train(net, rows, None, settings))
+def test_an_interrupt_does_not_hide_a_weight_that_is_not_finite_but_it_costs_no_whole_epoch(
+    monkeypatch,
+):
+    settings = config({"name": "sgd"}, {"activation": "tanh"})
+    doing = poison(Training(settings), 1, np.inf, monkeypatch)
+    fails(doing, "epoch 1 at step 1: a weight is not finite", SetAfter(doing.state, 1))
+    doing = poison(Training(settings), 6, np.inf, monkeypatch)
+    doing.run(SetAfter(doing.state, 6)).state.use_best()
+    whole = run(dataclasses.replace(settings, train=config(epochs=1).train))
+    np.testing.assert_array_equal(doing.net.theta, whole.net.theta)
 
 
 def test_a_huge_but_finite_gradient_is_no_divergence(monkeypatch):
-    settings = config(max_grad_norm=1.0, epochs=1)
-    net = training.build(settings, D, K, None)
-    backward = net.backward
-
-    def huge(*arguments):
-        dtheta = backward(*arguments)
-        dtheta *= np.float32(1e30)
-        return dtheta
-
-    monkeypatch.setattr(net, "backward", huge)
-    with np.errstate(over="ignore"):
-        assert len(list(training.train(net, part(), None, settings))) == 1
+    doing = poison(Training(config(max_grad_norm=1.0, epochs=1)), 2, 1e30, monkeypatch)
+    assert len(doing.run().epochs) == 1
 
 
-def test_rows_with_a_nan_end_the_run_at_the_first_step():
+@silent
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
+def test_a_loss_that_explodes_ends_the_run_at_once_and_names_the_step(name, dtype):
+    optimizer = {"name": name, "learning_rate": 1e10}
+    message = r"epoch 1 at step \d: the loss is \S+, after [\d.]+ at the first step$"
+    fails(Training(config(optimizer, {"dtype": dtype})), message)
+
+
+def with_losses(doing, losses, monkeypatch):
+    """These losses, one a step, are in place of the net's own."""
+    losses = iter(losses)
+    watch(doing.net, monkeypatch, lambda X, T, tape: setattr(tape, "L", next(losses)))
+    return doing
+
+
+@pytest.mark.parametrize(("first", "limit"), [(10.0, 1e5), (0.0, 1e4 * math.log(K))])
+def test_a_loss_may_grow_ten_thousandfold_from_the_first_or_from_chance_and_no_more(
+    monkeypatch, first, limit
+):
+    losses = [first, 0.99 * limit, first, 0.0]
+    assert with_losses(Training(config(epochs=1)), losses, monkeypatch).run().epochs
+    doing = with_losses(Training(config()), [first, first, 1.01 * limit], monkeypatch)
+    fails(doing, f"epoch 1 at step 3: the loss is .*, after {first:.3g} at the first step$")
+    for value in (np.nan, np.inf):
+        doing = with_losses(Training(config()), [value], monkeypatch)
+        fails(doing, f"epoch 1 at step 1: the loss is {value}$")
+
+
+@silent
+def test_rows_that_are_not_finite_and_weights_that_overflow_at_the_very_end_are_noticed():
     bad = part()
-    bad.X1[7, 2] = np.nan
-    with pytest.raises(TrainingError, match="the loss is nan"):
-        run(config(batch_size=60), bad)
+    bad.X[7, 2] = np.nan
+    fails(Training(config(batch_size=60), bad), "epoch 1 at step 1: the loss is nan$")
+    bad.X[7, 2] = np.inf
+    doing = Training(config(model={"activation": "identity"}), validation=bad)
+    fails(doing, "epoch 1 at step 4: the validation loss is ")
+    optimizer = {"name": "sgd", "learning_rate": 1e300}
+    doing = Training(config(optimizer, epochs=1, batch_size=60))
+    fails(doing, "epoch 1 at step 1: a weight is not finite$")
 
 
-# Measuring and weighing
-
-
-def test_evaluate_gives_the_plain_loss_whatever_the_training_loss_is():
-    settings = config({"weight_decay": 1.0}, model={"dropout": 0.5}, label_smoothing=0.3)
-    net = training.build(settings, D, K, np.array([5, 1, 1]))
-    rows = part()
-    z = net.logits(rows.X1[:, :-1])
-    measured = training.evaluate(net, rows)
-    assert measured.loss == pytest.approx(cross_entropy(z, rows.y).mean())
-    np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
-    assert measured.accuracy == np.mean(z.argmax(axis=1) == rows.y)
+# Measuring
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("N", [1, ROWS, ROWS + 1, 2 * ROWS + 3])
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_evaluating_in_blocks_of_rows_is_evaluating_all_at_once(N, dtype, form):
-    net, rows = training.build(config(model={"hidden": [8], "dtype": dtype}), D, K, None), part(N, noise=2)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_evaluating_in_blocks_gives_the_plain_figures_of_all_rows_at_once(N, dtype, sparse):
+    model, optimizer = {"dropout": 0.5, "dtype": dtype}, {"weight_decay": 1.0}
+    net = Training(config(optimizer, model, label_smoothing=0.3), class_weight=[5, 1, 1]).net
+    rows = part(N, noise=2, dtype=dtype, sparse=sparse)
     rows.y = np.roll(rows.y, N // 3)  # blocks differ in how many rows are right
-    X1 = rows.X1.astype(dtype)
-    z = net.forward(X1, Workspace(net, N)).copy()
-    measured = training.evaluate(net, Part(X1 if form is np.asarray else form(X1[:, :-1]), rows.y))
-    assert measured.loss == pytest.approx(cross_entropy(z.astype("float64"), rows.y).mean(), rel=1e-6)
-    np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
-    assert measured.accuracy == np.mean(z.argmax(axis=1) == rows.y)
+    for w in (None, np.arange(N) + 1.0):
+        measured = training.evaluate(net, Part(rows.X, rows.y, w))
+        z = net.forward(rows.X, Tape(net, N)).astype("float64")
+        right = z.argmax(axis=1) == rows.y
+        losses = np.average(cross_entropy(z, rows.y), weights=w)
+        assert measured.loss == pytest.approx(losses, rel=1e-6)
+        assert measured.accuracy == pytest.approx(np.average(right, weights=w))
+        np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
 
 
 CLASSES = np.array(["ash", "elm", "oak"])
 
 
-def test_balanced_class_weights_are_those_of_scikit_learn():
-    from sklearn.utils.class_weight import compute_class_weight
-
+def test_class_weights_are_balanced_as_in_scikit_learn_or_go_by_label():
     y = np.array([0, 0, 0, 1, 2, 2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
     np.testing.assert_allclose(training.class_weights("balanced", y, CLASSES), expected)
     assert training.class_weights("none", y, CLASSES) is None
+    assert training.class_weights({"oak": 2.5}, y, CLASSES).tolist() == [1, 1, 2.5]
+    assert training.class_weights({"5": 2.0}, y, np.array([1, 5])).tolist() == [1, 2]
+    with pytest.raises(ConfigError, match="no class 'oka', only ash, elm, oak"):
+        training.class_weights({"oka": 1.0}, y, CLASSES)
+    with pytest.raises(ConfigError, match="above 0"):
+        training.class_weights(dict.fromkeys(CLASSES, 0.0), y, CLASSES)
 
 
-def test_a_table_of_class_weights_goes_by_label():
-    weights = training.class_weights({"oak": 2.5}, np.zeros(1), CLASSES)
-    assert weights.tolist() == [1, 1, 2.5]
-    assert training.class_weights({"5": 2.0}, np.zeros(1), np.array([1, 5])).tolist() == [1, 2]
+@each_optimizer
+def test_norms_are_measured_in_the_last_step_only_and_change_no_bit(name, monkeypatch):
+    update, lasts = training.update, []
+
+    def unmeasured(net, recipe, state, last=False):
+        lasts.append(last)
+        update(net, recipe, state)
+
+    model = {"hidden": [300, 200]}
+    settings = config({"name": name, "weight_decay": 0.1}, model, epochs=2, max_grad_norm=0.5)
+    measured = run(settings)
+    monkeypatch.setattr(training, "update", unmeasured)
+    bare = run(settings)
+    assert lasts == 2 * [False, False, False, True]
+    assert measured.net.theta.tobytes() == bare.net.theta.tobytes()
+    assert all(epoch.gradient for epoch in measured.epochs)
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [({"oka": 1.0}, "no class 'oka', only ash, elm, oak"), (dict.fromkeys(CLASSES, 0.0), "above 0")],
-)
-def test_class_weights_that_make_no_sense_are_refused(table, message):
-    with pytest.raises(ConfigError, match=message):
-        training.class_weights(table, np.zeros(1), CLASSES)
+@silent
+@pytest.mark.parametrize(("theta", "dtheta"), [(0, 1), (1, 0), (0, 0), (1, 1e30), (1e-30, 1e300)])
+def test_norms_of_zeros_and_of_squares_that_float32_does_not_hold_are_finite(theta, dtheta):
+    dtype = "float64" if dtheta == 1e300 else "float32"
+    doing = Training(config({"name": "sgd", "learning_rate": 1.0}, {"dtype": dtype, "hidden": []}))
+    doing.net.theta[:], doing.net.dtheta[:], doing.state.t = theta, dtheta, 1
+    training.update(doing.net, doing.recipe, doing.state, last=True)
+    gradient, update = doing.state.norms
+    assert np.isfinite([*gradient, *update]).all()
+    if dtype == "float32":
+        assert gradient == pytest.approx([dtheta * 18**0.5], rel=1e-6)
+        assert update == pytest.approx([dtheta * (1 if theta else 18**0.5)], rel=1e-6)
 
 
-# Numbers that die away
+# What it costs
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if STATE[name]])
-def test_behind_units_that_have_died_the_state_becomes_0(monkeypatch, name):
-    states, new_state = [], training.new_state
-    monkeypatch.setattr(training, "new_state", lambda *args: states.append(new_state(*args)) or states[-1])
-    decays = {"momentum": 0.6, "beta1": 0.6, "beta2": 0.6}  # at which the smallest number rounds to itself
-    settings = config({"name": name, "weight_decay": 0.0, "learning_rate": 1e-3} | decays, epochs=6, batch_size=1)
-    net = training.build(settings, D, K, None)
-    weights = net.layer_sizes[0] * net.layer_sizes[1]
-    alive = []
-    for epoch in training.train(net, part(), None, settings):
-        for vector in states[0].values():
+@each_optimizer
+def test_behind_units_that_have_died_the_optimizers_state_becomes_0(name):
+    decays = {"momentum": 0.6, "beta1": 0.6, "beta2": 0.6}  # the smallest number rounds to itself
+    optimizer = {"name": name, "weight_decay": 0.0, "learning_rate": 1e-3} | decays
+    doing = Training(config(optimizer, epochs=6, batch_size=1))
+    weights, alive = doing.net.weights[0].size, []
+    for epoch in doing.yielded():
+        for vector in doing.state.optimizer:
             assert not ((vector != 0) & (np.abs(vector) < np.finfo(vector.dtype).tiny)).any()
             alive.append(np.count_nonzero(vector[:weights]))
         if epoch.epoch == 1:
-            net.biases[0][:] = -1000  # no relu is ever on again
-    assert alive[0] == weights and alive[-1] == 0
-    assert all(vector[-K:].all() for vector in states[0].values())
-
-
-# Threads
-
-
-def in_threads(net, batch_size):
-    """How many threads BLAS has inside, and before and after."""
-
-    def threads():
-        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-
-    before = threads()
-    with training.blas_threads(net, batch_size):
-        inside = threads()
-    assert threads() == before
-    return inside
-
-
-@pytest.fixture(params=[1, 3])
-def threads_outside(request):
-    """BLAS starts with so many threads."""
-    with threadpoolctl.threadpool_limits(request.param, user_api="blas"):
-        yield
+            doing.net.biases[0][:] = -1000  # no relu is ever on again
+    assert not alive or (alive[0] == weights and alive[-1] == 0)
+    assert all(vector[-K:].all() for vector in doing.state.optimizer)
 
 
 @pytest.fixture
 def one_thread():
-    """BLAS has one thread, so that a machine that is busy elsewhere does not make two wait for each other."""
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    """So that a machine that is busy elsewhere does not make two wait for each other."""
+    with threadpool_limits(1, user_api="blas"):
         yield
 
 
-@pytest.mark.parametrize(("cores", "large"), [(1, 1), (2, 2), (64, 2)])
-@pytest.mark.usefixtures("threads_outside")
-def test_large_batches_get_two_threads_if_there_are_two_cores_and_small_ones_one(monkeypatch, cores, large):
-    net = training.build(config(), D, K, None)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    monkeypatch.setattr(training, "LARGE", 16 * net.theta.size)
-    assert in_threads(net, 15) == {1}
-    assert in_threads(net, 16) == in_threads(net, 10**12) == {large}
-
-
-@pytest.mark.parametrize(("cores", "large"), [(None, 1), (1, 1), (8, 2)])
-def test_where_the_system_does_not_tell_which_cores_may_be_used_all_are_counted(monkeypatch, cores, large):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert in_threads(training.build(config(), D, K, None), training.LARGE) == {large}
-
-
-@pytest.mark.usefixtures("threads_outside")
-def test_the_threads_come_back_after_an_error():
-    before = threadpoolctl.threadpool_info()
-    with pytest.raises(KeyError), training.blas_threads(training.build(config(), D, K, None), 1):
-        raise KeyError
-    assert threadpoolctl.threadpool_info() == before
-
-
-# Memory
-
-
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("activation", "optimizer", "road"), [*zip(ACTIVATIONS, cycle(OPTIMIZERS), cycle(ROADS[1:]))])
-def test_a_step_allocates_no_array(monkeypatch, activation, optimizer, road, dtype):
-    monkeypatch.setattr(batches, "CHUNK_BYTES", 1)  # a chunk, for which arrays are made, is one batch
-    settings = config(
-        {"name": optimizer, "weight_decay": 0.01},
-        {"hidden": [250, 16, 300], "activation": activation, "output_gradient": road, "dropout": 0.2, "dtype": dtype},
-        epochs=3,
-        batch_size=1000,
-        label_smoothing=0.1,
-        max_grad_norm=0.1,
-    )
-    net, rows = training.build(settings, D, K, np.array([1.0, 2.0, 0.5])), part(3000)
-    rows.X1 = rows.X1.astype(dtype)
-    smallest = 1000 * 250 * net.dtype.itemsize
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_step_makes_no_array_as_large_as_a_hidden_layers(activation):
+    model = {"hidden": [250, 300], "activation": activation}
+    optimizer = {"weight_decay": 0.01}
+    settings = config(optimizer, model, epochs=3, batch_size=1000, label_smoothing=0.1)
+    doing, smallest = Training(settings, part(3000)), 1000 * 250 * 4
     with traced_memory() as risen:
-        rises = [risen() for _ in training.train(net, rows, None, settings)]
-    assert rises[0] > smallest  # the workspace is made once
-    assert max(rises[1:]) < smallest / 3  # NumPy's own buffers, flushing the state and such
+        rises = [risen() for _ in doing.yielded()]
+    assert rises[0] > 4 * smallest  # the tape is made once
+    parameters = doing.net.theta.nbytes  # of the last step, for its norms
+    assert max(rises[1:]) < smallest / 2 + 2 * parameters
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_training_a_large_net_takes_five_times_its_parameters(name, dtype):
-    settings = config(
-        {"name": name, "weight_decay": 0.01},
-        {"hidden": [1990], "dropout": 0.1, "dtype": dtype},
-        epochs=2,
-        batch_size=4,
-        max_grad_norm=1.0,
-    )
-    X1 = np.random.default_rng(0).normal(size=(8, 1001)).astype(dtype)
-    rows = Part(X1, np.arange(8) % K)
+def test_training_a_large_net_takes_six_times_its_parameters(name, dtype):
+    optimizer, model = {"name": name, "weight_decay": 0.01}, {"hidden": [1990], "dtype": dtype}
+    settings = config(optimizer, model, epochs=2, batch_size=4, max_grad_norm=1.0)
+    rows = Part(np.random.default_rng(0).normal(size=(8, 1000)).astype(dtype), np.arange(8) % K)
     with traced_memory() as risen:
-        net = training.build(settings, 1000, K, None)
-        assert len(list(training.train(net, rows, rows, settings))) == 2
+        doing = Training(settings, rows, rows).run()
         taken = risen()
-    assert net.theta.size > 1_990_000
-    # theta, dtheta, two moments and the best theta; a byte more to see whether each weight is finite; views of blocks
-    assert taken < 5.06 * net.theta.nbytes + net.theta.size
+    assert doing.net.theta.size > 1_990_000
+    # theta, dtheta, two moments, the best theta, and one more at the end of an epoch, where a byte
+    # tells of each number what it is
+    assert taken < 6.1 * doing.net.theta.nbytes + doing.net.theta.size
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_training_on_many_rows_copies_a_chunk_of_them_at_a_time(monkeypatch):
-    monkeypatch.setattr(batches, "CHUNK_BYTES", 2**21)
+def test_training_on_many_rows_copies_a_batch_of_them_at_a_time():
     N = 75_000
-    rows = Part(np.ones((N, 101), np.float32), np.arange(N) % K)
-    settings = config(epochs=1, batch_size=250)
-    net = training.build(settings, 100, K, None)
+    rows = Part(np.ones((N, 100), np.float32), np.arange(N) % K)
+    doing = Training(config(epochs=1, batch_size=250), rows, rows)
     with traced_memory() as risen:
-        list(training.train(net, rows, rows, settings))
-        assert risen() < rows.X1.nbytes / 4  # a chunk of rows, their order, and the class given to each
+        doing.run()
+        assert risen() < rows.X.nbytes / 8  # their order, and the class predicted for each
 
 
-# Going on
+# Continuing
 
 
-@pytest.mark.parametrize("stops", [(1,), (2, 5), (4,), (3, 4, 9, 40)])
 @pytest.mark.parametrize(
     ("optimizer", "model", "validated"),
     [
         ({"name": "adam", "schedule": "cosine"}, {"dropout": 0.3}, True),
         ({"name": "nesterov", "warmup_epochs": 2.5}, {"hidden": [4]}, False),
-        ({"name": "adamw", "weight_decay": 0.1}, {"hidden": [8, 6], "activation": ["gelu", "tanh"]}, True),
+        ({"name": "adamw", "weight_decay": 0.1}, {"hidden": [8, 6]}, True),
         ({"name": "sgd"}, {"hidden": []}, False),
     ],
 )
-def test_a_run_that_goes_on_ends_with_the_bits_of_one_that_was_never_stopped(optimizer, model, validated, stops):
-    settings = config(optimizer, model, epochs=12, patience=4 * validated, class_weight="balanced", label_smoothing=0.1)
-    rows, validation = part(50), part(30, seed=5) if validated else None
-    whole = training.build(settings, D, K, np.ones(K))
-    expected = list(training.train(whole, rows, validation, settings))
-
-    net = training.build(settings, D, K, np.ones(K))
-    progress = training.start(net, settings)
-    for stop in stops:  # one that asks is once a step and once an epoch
-        list(training.train(net, rows, validation, settings, _SetAfter(stop), progress))
-        kept = training.snapshot(progress)
-        net = training.build(settings, D, K, np.ones(K))
-        progress = training.restore(net, settings, *kept)
-    list(training.train(net, rows, validation, settings, None, progress))
-    np.testing.assert_array_equal(net.theta, whole.theta)
-    assert without_seconds(progress.history) == without_seconds(expected)
-
-
-def without_seconds(epochs):
-    return [dataclasses.replace(epoch, seconds=0) for epoch in epochs]
+def test_a_run_stopped_at_any_step_continues_to_the_bits_of_the_uninterrupted_one(
+    optimizer, model, validated
+):
+    settings = config(optimizer, model, epochs=5, patience=4 * validated, label_smoothing=0.1)
+    parts = part(50), part(30, seed=5) if validated else None
+    whole = run(settings, *parts)
+    for steps in range(1, whole.state.t + 1):
+        doing = Training(settings, *parts)
+        doing.run(SetAfter(doing.state, steps))
+        arrays = doing.state.arrays()
+        assert all(a.dtype.kind in "fu" and np.isfinite(a).all() for a in arrays.values())
+        again = doing.restored(settings).run()
+        assert again.net.theta.tobytes() == whole.net.theta.tobytes()
+        assert again.state.best_theta.tobytes() == whole.state.best_theta.tobytes()
+        assert plain(again.state.history) == plain(whole.state.history)
 
 
-def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_been_asked_for_them_at_once():
-    whole = training.build(config(), D, K, None)
-    expected = list(training.train(whole, part(), None, config(epochs=9)))
-    net = training.build(config(), D, K, None)
-    progress = training.start(net, config(epochs=4))
-    list(training.train(net, part(), None, config(epochs=4), None, progress))
-    list(training.train(net, part(), None, config(epochs=9), None, progress))
-    np.testing.assert_array_equal(net.theta, whole.theta)
-    assert without_seconds(progress.history) == without_seconds(expected)
-
-
-def test_a_run_whose_patience_is_over_does_not_go_on():
-    settings, validation = config(epochs=1000, patience=2), part(30, seed=5)
-    net = training.build(settings, D, K, None)
-    progress = training.start(net, settings)
-    epochs = list(training.train(net, part(), validation, settings, None, progress))
-    theta = net.theta.copy()
-    assert len(epochs) < 1000
-    assert list(training.train(net, part(), validation, settings, None, progress)) == []
-    np.testing.assert_array_equal(net.theta, theta)
+def test_a_finished_run_continues_for_more_epochs_and_another_net_or_optimizer_is_refused():
+    whole, twice = run(config(epochs=9)), run(config(epochs=4))
+    twice.run(epochs=9)
+    np.testing.assert_array_equal(twice.net.theta, whole.net.theta)
+    assert plain(twice.state.history) == plain(whole.epochs)
+    for other in (config(model={"hidden": [9]}), config({"name": "momentum"})):
+        with pytest.raises(ValueError, match="has shape"):
+            Training(other).state.restore(whole.state.arrays())
 
 
 def test_a_long_epoch_pauses_to_be_saved_and_counts_its_seconds_on(monkeypatch):
-    settings, clock = config(epochs=1, checkpoint_seconds=2.5), iter(range(1000))
+    clock, seconds, settings = iter(range(1000)), [0.0], config(epochs=2, checkpoint_seconds=2.5)
     monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
-    net = training.build(settings, D, K, None)
-    progress = training.start(net, settings)
-    steps = [progress.step for epoch in training.train(net, part(), None, settings, None, progress) if epoch is None]
-    assert steps and all(0 < step < 4 for step in steps)
-
-
-def test_what_is_kept_of_a_run_is_plain_arrays_and_json():
-    net = training.build(config(), D, K, None)
-    progress = training.start(net, config())
-    list(training.train(net, part(), None, config(), None, progress))
-    arrays, entries = training.snapshot(progress)
-    assert {array.dtype.kind for array in arrays.values()} == {"f"}
-    assert json.loads(json.dumps(entries, allow_nan=False)) == entries
+    doing, paused = Training(settings), 0
+    for epoch in doing.yielded():
+        assert doing.state.seconds > seconds[-1]
+        seconds.append(doing.state.seconds)
+        if epoch is None:
+            assert 0 < doing.state.step < 4
+            paused, again = paused + 1, doing.restored(settings).run()
+    assert paused
+    np.testing.assert_array_equal(again.net.theta, doing.net.theta)
+    assert doing.restored(settings).run(epochs=3).epochs[0].seconds > seconds[-1]

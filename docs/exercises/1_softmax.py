@@ -1,4 +1,4 @@
-"""Exercise 1: softmax makes of any K numbers, the logits, K probabilities: positive, and 1 in all.
+"""Exercise 1: softmax turns any K numbers, the logits, into K probabilities: positive, sum 1.
 
 Read "Softmax" in docs/backprop.md. Check with: minnet study --grade docs/exercises/1_softmax.py
 """
@@ -9,8 +9,8 @@ import numpy as np
 def softmax(z: np.ndarray) -> np.ndarray:
     """p (N, K) from the logits z (N, K), each row by itself: p_i = exp(z_i) / sum_j exp(z_j).
 
-    It has to hold for logits of 1000 too, where exp overflows. A number subtracted from all logits of a row cancels;
-    which one keeps exp small?
+    It must hold for logits of 1000 too, where exp overflows. A number subtracted from all logits of
+    a row cancels; which one keeps exp small?
 
     >>> softmax(np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])).round(4)
     array([[0.09  , 0.2447, 0.6652],

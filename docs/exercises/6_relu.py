@@ -1,4 +1,4 @@
-"""Exercise 6: relu lets through what is positive; on the way back its slope is 1 where it did, and 0 elsewhere.
+"""Exercise 6: relu keeps what is positive; its slope is 1 where it does, and 0 elsewhere.
 
 Read "Activations" in docs/backprop.md. Check with: minnet study --grade docs/exercises/6_relu.py
 """
@@ -16,9 +16,9 @@ def relu(a: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dh: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """da = dh * (the slope at a), number by number, with the shape of a: dh where a > 0, and 0 elsewhere.
+    """da = dh * (the slope at a), number by number: dh where a > 0, and 0 elsewhere.
 
-    At a = 0 there is no slope; take that of the left side, 0.
+    At a = 0 no slope exists; take that of the left side, 0.
 
     >>> relu_backward(np.array([[10.0, 20.0, -30.0]]), np.array([[1.5, -0.5, 2.0]])) + 0
     array([[ 10.,   0., -30.]])

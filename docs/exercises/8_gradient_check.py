@@ -1,6 +1,7 @@
-"""Exercise 8: a gradient can be measured without any derivation. All that is derived can be checked so.
+"""Exercise 8: a gradient can be measured without any derivation, to check every derived one.
 
-Read "Measuring a gradient" in docs/backprop.md. Check with: minnet study --grade docs/exercises/8_gradient_check.py
+Read "Measuring a gradient" in docs/backprop.md. Check with:
+minnet study --grade docs/exercises/8_gradient_check.py
 """
 
 from collections.abc import Callable
@@ -9,10 +10,11 @@ import numpy as np
 
 
 def central_differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """The gradient df/dx (n,) of f at x (n,): entry j is (f(x + h e_j) - f(x - h e_j)) / 2h, where e_j moves x_j alone.
+    """The gradient df/dx (n,) of f at x (n,): entry j is (f(x + h e_j) - f(x - h e_j)) / 2h, where
+    e_j moves x_j alone.
 
-    h is yours to choose: the formula is off by about h^2, and rounding by about 1e-16 f / h. 7 digits have to be right,
-    also where f is 100. x is float64, and must come out as it went in, to the last bit.
+    Choose h: the formula is off by about h^2, and rounding by about 1e-16 f / h. 7 digits must be
+    right, even where f is 100. x is float64, and must be the same in the end, to the last bit.
 
     >>> central_differences(lambda x: x[0] ** 2 + 3 * x[1], np.array([2.0, 1.0])).round(6)
     array([4., 3.])

@@ -1,96 +1,88 @@
 """The multilayer perceptron: one flat parameter vector, forward and backward side by side.
 
-Forward, layer by layer:         a = h @ W + b,   h = f(a),   and last z = a, p = softmax(z), L
-Backward, in the other order:    dz,   dW = h^T @ da,   db = sum of da over rows,   dh = da @ W^T,   da = dh * f'(a)
+Forward, layer by layer:    a = h @ W + b,  h = f(a);  at the top z = a,  p = softmax(z),  L
+Backward, in reverse order: dz;  dW = h^T @ da,  db = sum of da,  dh = da @ W^T,  da = dh * f'(a)
 
-Each layer's b lies in theta right below its W, so that [W; b] is one matrix Wb, and each h carries a last
-column of ones: h1 @ Wb is then h @ W + b, and h1^T @ da is dW with db as its last row. One product each.
+The bias is the last row of its weight matrix, Wb = [W; b], and every h has a last column of ones,
+h1 = [h 1]: then h1 @ Wb = h @ W + b, and h1^T @ da is dW with db below it. One product does both.
+
+Everything works on the last two axes, so M nets, the members of an ensemble, are one more axis in
+front of all of these: theta (M, P), W (M, n_in, n_out), h (M, N, n), and so on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minnet.core.activations import ACTIVATIONS
-from minnet.core.softmax import ROADS, dz_by_road, mean_cross_entropy, one_hot, softmax
+from minnet.core.activations import ACTIVATIONS, HE
+from minnet.core.softmax import OUTPUT_GRADIENTS, one_hot, softmax, softmax_and_log
 
-ROWS = 1024  # rows at a time when predicting, so that activations are held for so many only
-BLOCK = 2**14  # numbers of W at a time when the penalty is added, so that they stay in the cache
+FEW = 1024  # classes, up to which a table of K x K numbers is small
+ROWS = 1024  # predicted at a time, so that memory does not grow with the number of rows
+Weights: TypeAlias = ArrayLike | None
+Rng: TypeAlias = np.random.Generator | None
 
 
-class Workspace:
-    """The arrays of one pass over N rows, made once and reused; all that was computed can be read here.
+class Layer:
+    """One layer's W (n_in, n_out) and b (n_out,), [W; b], and their gradients: views into theta."""
 
-    h1[l] (N, n_in + 1) enters layer l, and h1[0] is X1; a[l] (N, n_out) leaves it, and the last is z, or z's second
-    column where there is one output unit.
-    h[l] (N, n_in) is the activation before dropout, mask[l] what dropout multiplies it by, and kept[l] the
-    result, which is h1[l] less its ones; without dropout h[l] is kept[l]. shifted, total, log_total, p: see softmax.
-    dp, dz, dh[l], da[l]: the gradients of p, z, h[l], a[l]; mean_dp (N, 1) is <dp, p>. `uniform` and scratch[l] are
-    room for the draws of masks and for slopes. The N rows may be the slice `rows` of a batch of `whole` rows, of which
-    other processes have the rest: masks are drawn for all of it, so that they are the same however it is cut.
+    def __init__(self, Wb: NDArray, dWb: NDArray) -> None:
+        self.Wb, self.W, self.b = Wb, Wb[..., :-1, :], Wb[..., -1, :]
+        self.dWb, self.dW, self.db = dWb, dWb[..., :-1, :], dWb[..., -1, :]
+        self.WT = self.W.mT
 
-    Arrays (N, K) lie in memory column by column: NumPy then works on N numbers at a time where it reduces over
-    the classes or spreads a number per row, not on K, which is mostly smaller.
-    """
 
-    def __init__(
-        self, net: "MLP", N: int, backward: bool = True, rows: slice | None = None, whole: int | None = None
-    ) -> None:
-        def array(*shape: int) -> NDArray:
-            return np.empty(shape, net.dtype)
+class Record:
+    """What one layer computes for N rows: h (N, n_in) enters and a (N, n_out) leaves; slope is
+    f'(a), mask what dropout multiplies f(a) by; dh and da are gradients. h1 is h and its ones."""
 
-        def columns(n: int) -> NDArray:
-            return np.empty((n, N), net.dtype).T
+    def __init__(self, enter: Sequence[int], leave: Sequence[int], dtype: DTypeLike) -> None:
+        self.h1: Any = np.ones((*enter[:-1], enter[-1] + 1), dtype)
+        self.h, self.h1T, self.dh = self.h1[..., :-1], self.h1.mT, np.empty(enter, dtype)
+        self.a, self.slope, self.da = (np.empty(leave, dtype) for _ in range(3))
+        self.mask: NDArray | None = None
 
-        hidden, n_out, K = net.layer_sizes[1:-1], net.layer_sizes[-1], net.K
-        dropout = backward and net.dropout > 0
-        self.N = N
-        self.rows, self.whole = rows or slice(0, N), N if whole is None else whole
-        self.z = columns(K)
-        self.z[:, 0] = 0  # the first of two classes, where there is one output unit
-        self.a = [*(array(N, n) for n in hidden), self.z[:, -n_out:]]
-        self.h1: list[Any] = [None, *(np.ones((N, n + 1), net.dtype) for n in hidden)]
-        self.kept: list[Any] = [None, *(h1[:, :-1] for h1 in self.h1[1:])]
-        self.h: list[Any] = [None, *(array(N, n) for n in hidden)] if dropout else self.kept
-        self.mask: list[Any] = [None, *(np.ones((N, n), net.dtype) for n in hidden)] if dropout else []
-        self.uniform = np.empty(self.whole * max(hidden, default=0) if dropout else 0, np.float32)
-        self.shifted, self.p, self.total, self.log_total = columns(K), columns(K), array(N, 1), array(N, 1)
-        if backward:
-            self.dp, self.dz, self.mean_dp = columns(K), columns(K), array(N, 1)
-            self.dh: list[Any] = [None, *(array(N, n) for n in hidden)]
-            self.da = [*(array(N, n) for n in hidden), self.dz[:, -n_out:]]
-            scratch = array(N, max(hidden, default=0))
-            self.scratch: list[Any] = [None, *(scratch[:, :n] for n in hidden)]
+
+class Tape(list[Record]):
+    """One record per layer: everything that a pass over N rows computes, made once for a batch size
+    and reused. Tape(net, M, N) is for members that have rows of their own, X (M, N, D).
+
+    z, p, log_p and dz (N, K) lie in memory column by column: NumPy then works on N numbers at a
+    time, not on a few classes. L is the loss without the penalty."""
+
+    def __init__(self, net: "MLP", *rows: int) -> None:
+        members, N = net.theta.shape[:-1], rows[-1]
+        shapes = [(*members, N, n) for n in net.layer_sizes]
+        shapes[0] = (*rows, net.layer_sizes[0])  # members share X, unless each has rows of its own
+        super().__init__(Record(*ends, net.dtype) for ends in pairwise(shapes))
+        self.z = np.zeros((*members, net.K, N), net.dtype).mT
+        self[-1].a = self.z[..., -net.layer_sizes[-1] :]
+        self.p = self.log_p = self.dz = self.z
+        self.L: Any = np.nan
 
 
 class MLP:
-    """A classifier of layers h @ W + b with an activation after each but the last, which softmax follows.
+    """A classifier: layers h @ W + b, an activation after each but the last, then softmax.
 
-    layer_sizes       [D, hidden..., K]; [D, K] alone is softmax regression. With one output unit there are two
-                      classes with logits (0, a): softmax of these is (1 - p, p), p = sigmoid(a), and [D, 1] alone
-                      is logistic regression
-    activation        a name in ACTIVATIONS for all hidden layers, or one name for each
-    output_gradient   the road from loss to logits: "jacobian", "vjp" or "fused" (softmax.py)
-    dropout           the chance that a hidden activation is dropped in training; the others grow by 1/(1 - dropout)
-    l2                adds l2/2 * sum(W^2) to the loss; biases are left alone
-    label_smoothing   trains towards (1 - s) Y + s/K
-    class_weight      (K,) or None: multiplies the weight of each row of a class
-    dtype             of theta and of all arrays: float32, float64, or complex to check derivatives
-    seed              a whole number or a numpy Generator, for the weights at the start
+    layer_sizes      [D, hidden..., K]; [D, K] alone is softmax regression. With one output unit the
+                     two classes have the logits (0, a), and [D, 1] is logistic regression
+    activation       a name in ACTIVATIONS for all hidden layers, or one name for each
+    output_gradient  how the loss reaches the logits: "jacobian", "vjp" or "fused" (softmax.py)
+    dropout          probability that a hidden unit is dropped in training
+    l2               adds l2/2 * sum(W^2) to the loss; biases are left out
+    label_smoothing  s: trains towards (1 - s) Y + s/K
+    class_weight     (K,) or None: multiplies the weight of each row by that of its class
+    dtype            float32, float64, or complex to measure derivatives
+    seed             a whole number or a numpy Generator, for the initial weights
+    members          M nets side by side, member m as the single net of seed + m; None for one net
 
-    theta (P,) holds W and b of each layer in turn; weights[l] (n_in, n_out) and biases[l] (n_out,) are views
-    into it, dtheta its gradient. Update theta in place: binding it anew detaches the views.
-
-    Raises ValueError for sizes, names or rates that make no sense, TypeError for sizes that are not whole.
-
-    >>> net = MLP([4, 8, 3], activation="tanh", seed=1)
-    >>> net.theta.size, net.weights[0].shape, net.biases[1].shape
-    (67, (4, 8), (3,))
-    """
+    theta (P,) holds W and b of each layer in turn and dtheta its gradient; layers[l], weights[l]
+    and biases[l] are views, so update theta in place. Raises ValueError for settings that make no
+    sense, TypeError for sizes that are not whole numbers."""
 
     def __init__(
         self,
@@ -104,164 +96,157 @@ class MLP:
         class_weight: ArrayLike | None = None,
         dtype: DTypeLike = "float32",
         seed: int | np.random.Generator = 0,
+        members: int | None = None,
     ) -> None:
-        self.layer_sizes = [index(n) for n in layer_sizes]
-        hidden = len(self.layer_sizes) - 2
-        self.activation = [activation] * hidden if isinstance(activation, str) else list(activation)
+        self.layer_sizes, hidden = [index(n) for n in layer_sizes], len(layer_sizes) - 2
+        self.activation = [activation] * hidden if isinstance(activation, str) else [*activation]
         self.output_gradient, self.dropout, self.l2 = output_gradient, dropout, l2
-        self.label_smoothing = label_smoothing
-        self.K = max(2, *self.layer_sizes[-1:], 0)
-        self.class_weight = None if class_weight is None else _weights(class_weight, self.K, "class_weight")
-        self.dtype = np.dtype(dtype)
-        self._validate(activation)
-
-        self.f = [ACTIVATIONS[name] for name in self.activation]
-        P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.layer_sizes))
-        self.theta, self.dtheta = np.zeros(P, self.dtype), np.zeros(P, self.dtype)
+        self.label_smoothing, self.dtype = label_smoothing, np.dtype(dtype)
+        self.K, sizes = max(2, *self.layer_sizes[-1:], 0), self.layer_sizes
+        names = [activation] if isinstance(activation, str) else self.activation
+        _require(hidden >= 0 and min(sizes) > 0, f"layer_sizes is no [D, ..., K]: {sizes}")
+        _require(len(self.activation) == hidden, f"{len(names)} activations, {hidden} layers")
+        _require({*names} <= {*ACTIVATIONS}, f"activation {names}: choose from {[*ACTIVATIONS]}")
+        known = output_gradient in OUTPUT_GRADIENTS
+        _require(known, f"output_gradient {output_gradient!r}: choose from {[*OUTPUT_GRADIENTS]}")
+        sound = 0 <= dropout < 1 and 0 <= label_smoothing < 1
+        _require(sound, f"dropout {dropout}, label_smoothing {label_smoothing}: not in [0, 1)")
+        _require(0 <= l2 < np.inf, f"l2 must be at least 0 and finite: got {l2}")
+        _require(self.dtype.kind in "fc", f"dtype must be floating or complex: got {self.dtype}")
+        w = class_weight
+        self.class_weight = None if w is None else checked_weights(w, self.K, "class_weight")
+        P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+        shape = (P,) if members is None else (members, P)
+        self.theta, self.dtheta = np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
         self._view_layers()
-        self.initialise(np.random.default_rng(seed))
+        for m in np.ndindex(shape[:-1]):
+            self.initialise(np.random.default_rng(seed + m[0] if m else seed), m)
+
+    def _view_layers(self) -> None:
+        self.layers, start = list[Layer](), 0
+        for shape in ((n_in + 1, n_out) for n_in, n_out in pairwise(self.layer_sizes)):
+            cut, start = slice(start, start + shape[0] * shape[1]), start + shape[0] * shape[1]
+            both = (flat[..., cut] for flat in (self.theta, self.dtheta))
+            self.layers.append(Layer(*(part.reshape(*part.shape[:-1], *shape) for part in both)))
+        self.weights = [layer.W for layer in self.layers]
+        self.biases = [layer.b for layer in self.layers]
+        self.classes = np.empty(0)  # until soft_labels has made them
+        self.classes = self.soft_labels(np.arange(self.K if self.K <= FEW else 0))
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: views, which would become arrays of their own there, are left out."""
-        views = {"Wb", "dWb", "weights", "biases", "blocks"}
-        return {name: value for name, value in self.__dict__.items() if name not in views}
+        """For copies and pickles, in which views would become arrays of their own."""
+        views = ("layers", "weights", "biases", "classes")
+        return {name: value for name, value in vars(self).items() if name not in views}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._view_layers()
 
-    def _validate(self, activation: str | Sequence[str]) -> None:
-        hidden = len(self.layer_sizes) - 2
-        if hidden < 0 or min(self.layer_sizes) < 1:
-            raise ValueError(f"layer_sizes must be [D, hidden..., K], each at least 1: got {self.layer_sizes}")
-        if len(self.activation) != hidden:
-            raise ValueError(f"{len(self.activation)} activations for {hidden} hidden layers: {activation}")
-        for name in [activation] if isinstance(activation, str) else self.activation:
-            if name not in ACTIVATIONS:
-                raise ValueError(f"unknown activation {name!r}: choose from {', '.join(ACTIVATIONS)}")
-        if self.output_gradient not in ROADS:
-            raise ValueError(f"unknown output_gradient {self.output_gradient!r}: choose from {', '.join(ROADS)}")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1: got {getattr(self, name)}")
-        if not 0 <= self.l2 < np.inf:
-            raise ValueError(f"l2 must be at least 0: got {self.l2}")
-        if self.dtype.kind not in "fc":
-            raise ValueError(f"dtype must be floating or complex: got {self.dtype}")
-
-    def _view_layers(self) -> None:
-        """The views [W; b] (n_in + 1, n_out) of each layer into theta and dtheta, and W and b of theta's."""
-        shapes = [(n_in + 1, n_out) for n_in, n_out in pairwise(self.layer_sizes)]
-        cuts = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
-        self.Wb, self.dWb = (
-            [part.reshape(shape) for part, shape in zip(np.split(flat, cuts), shapes, strict=True)]
-            for flat in (self.theta, self.dtheta)
-        )
-        self.weights, self.biases = [Wb[:-1] for Wb in self.Wb], [Wb[-1] for Wb in self.Wb]
-        room = np.empty(min(self.theta.size, BLOCK), self.dtype)
-        self.blocks = [  # W, dW and room for l2 W, flat
-            (W, dW, room[: len(W)])
-            for Wb, dWb in zip(self.Wb, self.dWb, strict=True)
-            for W, dW in zip(_cut(Wb[:-1]), _cut(dWb[:-1]), strict=True)
-        ]
-
-    def initialise(self, rng: np.random.Generator) -> None:
-        """Draw the weights so that activations keep their size from layer to layer; biases become 0.
-
-        "he": normal, variance 2/n_in, where half of the units are off (He et al. 2015, eq. 10). "glorot":
-        uniform, variance 2/(n_in + n_out) (Glorot and Bengio 2010, eq. 16); also for the logits.
-        """
-        schemes = [ACTIVATIONS[name].initialisation for name in self.activation] + ["glorot"]
-        for W, b, scheme in zip(self.weights, self.biases, schemes, strict=True):
+    def initialise(self, rng: np.random.Generator, member: tuple[int, ...] = ()) -> None:
+        """Draw weights that keep the size of activations from layer to layer: normal of variance
+        2/n_in below a rectifier (He et al. 2015, eq. 10), elsewhere uniform of variance
+        2/(n_in + n_out) (Glorot and Bengio 2010, eq. 16). Biases become 0."""
+        for layer, name in zip(self.layers, [*self.activation, "identity"], strict=True):
+            W, b = layer.W[member], layer.b[member]
             n_in, n_out = W.shape
-            limit = np.sqrt(6 / (n_in + n_out))
-            W[:] = rng.normal(0, np.sqrt(2 / n_in), W.shape) if scheme == "he" else rng.uniform(-limit, limit, W.shape)
-            b[:] = 0
+            sd, limit, b[:] = np.sqrt(2 / n_in), np.sqrt(6 / (n_in + n_out)), 0
+            W[:] = rng.normal(0, sd, W.shape) if name in HE else rng.uniform(-limit, limit, W.shape)
 
-    def forward(self, X1: Any, ws: Workspace) -> NDArray:
-        """z (N, K) from X1 (N, D + 1), a dense array, or from a scipy sparse X (N, D); all steps stay in ws."""
-        ws.h1[0] = X1
-        for l, f in enumerate(self.f):
-            _affine(ws.h1[l], self.Wb[l], out=ws.a[l])  # (2) a = h @ W + b
-            f.function(ws.a[l], ws.h[l + 1])  # (3) h = f(a)
-            if ws.mask:
-                np.multiply(ws.h[l + 1], ws.mask[l + 1], out=ws.kept[l + 1])  # (4) dropout: h * mask
-        _affine(ws.h1[-1], self.Wb[-1], out=ws.a[-1])  # (5) z = h @ W + b
-        return ws.z
+    def forward(self, X: Any, tape: Tape, slopes: bool = True) -> NDArray:
+        """The logits z (N, K) of X (N, D), dense or scipy sparse. Dropout acts where the tape has
+        masks. `backward` needs `slopes`."""
+        if isinstance(X, np.ndarray):
+            tape[0].h[...] = X  # (1) h = X, beside its column of ones
+        else:
+            tape[0].h1, tape[0].h1T = X, X.T
+        for l, name in enumerate(self.activation):
+            now, above = tape[l], tape[l + 1]
+            affine(now.h1, self.layers[l], now.a)  # (2) a = h @ W + b
+            ACTIVATIONS[name](now.a, above.h, now.slope if slopes else None)  # (3) h = f(a), f'(a)
+            if now.mask is not None:
+                now.slope *= now.mask
+                above.h *= now.mask  # (4) dropout: h * mask, and so f'(a) * mask
+        affine(tape[-1].h1, self.layers[-1], tape[-1].a)  # (5) z = h @ W + b
+        return tape.z
 
-    def loss(self, dlogp: NDArray, r: NDArray, ws: Workspace) -> Any:
-        """Mean cross-entropy after `forward`, from row shares r (N, 1) and dlogp (N, K) = -r Y; leaves p in ws."""
-        softmax(ws.z, ws.p, ws.shifted, ws.total)
-        return mean_cross_entropy(ws.shifted, ws.total, dlogp, r, ws.log_total)
-
-    def penalty(self) -> Any:
-        """l2/2 * sum(W^2), which `loss_and_gradient` adds to the mean cross-entropy."""
-        return self.l2 / 2 * sum(np.dot(W, W) for W, _, _ in self.blocks) if self.l2 else 0.0
-
-    def backward(self, dlogp: NDArray, ws: Workspace) -> NDArray:
-        """dtheta (P,) after `loss`: dz, then back through the layers. The 1/N of the mean enters here, with dlogp."""
-        dz_by_road(ws.p, dlogp, self.output_gradient, ws.dp, ws.dz, ws.mean_dp)
-        da = ws.da[-1]
-        for l in reversed(range(len(self.Wb))):
-            _affine_transposed(ws.h1[l], da, out=self.dWb[l])  # (19) dW = h^T @ da, db = sum of da over rows
+    def backward(self, dz: NDArray, tape: Tape) -> NDArray:
+        """dtheta (P,) after `forward`, from dz (N, K). The 1/N of the mean is in dz, through T."""
+        dot = np.dot if self.theta.ndim == 1 else np.matmul  # the same; np.dot starts sooner
+        da = tape[-1].da = dz if self.layer_sizes[-1] > 1 else dz[..., 1:]
+        for l in reversed(range(len(self.layers))):
+            now, layer = tape[l], self.layers[l]
+            affine_backward(now.h1T, da, layer, dot)  # (20) dW = h^T @ da, db = sum of da over rows
+            if self.l2:
+                layer.dW += self.l2 * layer.W  # (21) dW = h^T @ da + l2 W
             if l > 0:
-                dh = np.dot(da, self.weights[l].T, out=ws.dh[l])  # (20) dh = da @ W^T
-                if ws.mask:
-                    np.multiply(dh, ws.mask[l], out=dh)  # (21) the units that dropout kept, and as much larger
-                da = ws.da[l - 1]
-                self.f[l - 1].slope(ws.a[l - 1], ws.h[l], da, ws.scratch[l])  # (22) f'(a)
-                np.multiply(dh, da, out=da)  # (23) da = dh * f'(a)
-        if self.l2:
-            self._add_penalty_gradient()
+                below = tape[l - 1]
+                dh = dot(da, layer.WT, out=now.dh)  # (22) dh = da @ W^T
+                da = np.multiply(dh, below.slope, out=below.da)  # (23) da = dh * f'(a)
         return self.dtheta
 
-    def _add_penalty_gradient(self) -> None:
-        """dW += l2 * W, a block at a time."""
-        for W, dW, room in self.blocks:
-            dW += np.multiply(W, self.l2, out=room)  # (24) dW += l2 W
+    def loss(self, X: Any, T: NDArray, tape: Tape) -> Any:
+        """L of rows X (N, D) with T (N, K) = r Y, the forward half of `step`; (M,) for members."""
+        z = self.forward(X, tape)
+        tape.p, tape.log_p = softmax_and_log(z)
+        tape.L = L = -inner(T, tape.log_p)  # (13) L = -<T, log p>
+        return L + self.penalty() if self.l2 else L
 
-    def draw_masks(self, ws: Workspace, rng: np.random.Generator) -> None:
-        """New dropout masks: 0 with chance `dropout`, else 1/(1 - dropout), so that the mean stays (inverted dropout,
-        Srivastava et al. 2014, section 10). They hold until drawn again, which gradient checks rely on."""
-        keep = 1 - self.dropout
-        for mask in ws.mask[1:]:
-            n = mask.shape[1]
-            uniform = ws.uniform[: ws.whole * n].reshape(ws.whole, n)
-            rng.random(out=uniform, dtype=np.float32)
-            np.less(uniform[ws.rows], keep, out=mask)
-            np.divide(mask, keep, out=mask)
+    def penalty(self) -> Any:
+        """l2/2 * sum(W^2), the part of the loss that `l2` adds."""
+        return self.l2 / 2 * sum(np.einsum("...ij,...ij->...", W, W) for W in self.weights)
 
-    def targets(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
-        """Y (N, K), smoothed, and the rows' weights (N,), from labels (N,) or distributions (N, K).
+    def step(self, X: Any, T: NDArray, tape: Tape) -> Any:
+        """L of rows X (N, D) with T (N, K), and its gradient in dtheta: what training runs, `minnet
+        study` prints and `minnet check` differentiates."""
+        L = self.loss(X, T, tape)
+        tape.dz = OUTPUT_GRADIENTS[self.output_gradient](tape.p, T)
+        self.backward(tape.dz, tape)
+        return L
 
-        Raises ValueError for labels out of range, for distributions that are none, and for weights that are
-        negative, not finite or all zero.
-        """
-        y, K = np.asarray(y), self.K
-        Y = one_hot(y, (len(y), K), self.dtype)
-        if y.ndim == 2 and not ((y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-3)):
-            raise ValueError("the rows of a two-dimensional y must be distributions: not negative, summing to 1")
-        w = np.ones(len(y)) if sample_weight is None else _weights(sample_weight, len(y), "sample_weight")
+    def targets(self, y: ArrayLike, sample_weight: Weights = None) -> tuple[NDArray, float]:
+        """T (N, K) = r Y, and the sum of the rows' weights, for labels y (N,) in 0..K-1 or
+        distributions y (N, K), which are not checked."""
+        y, w = np.asarray(y), 1.0 if sample_weight is None else np.asarray(sample_weight, float)
         if self.class_weight is not None:
-            w = w * (Y.real @ self.class_weight)
-        if self.label_smoothing:
-            Y = (1 - self.label_smoothing) * Y + self.label_smoothing / K
-        return Y.astype(self.dtype, copy=False), w
+            w = w * (one_hot(y, (len(y), self.K)) @ self.class_weight)
+        total = float(len(y)) if isinstance(w, float) else float(w.sum())
+        r = w / (total or 1)  # (10) r = w / sum(w), or 1/N
+        Y = self.soft_labels(y)  # (11) Y, transposed
+        T = np.multiply(r, Y, dtype=self.dtype)  # (12) T = r Y, transposed
+        return T.T, total
 
-    def shares(self, w: NDArray) -> NDArray:
-        """r (N, 1), each row's share of the mean: w / sum(w); all 0 where no row has weight."""
-        return (w / (w.sum() or 1)).astype(self.dtype)[:, None]
+    def soft_labels(self, y: NDArray) -> NDArray:
+        """Y^T (K, N) of labels or distributions, smoothed: (1 - s) Y + s/K (Szegedy et al. 2016)"""
+        if y.ndim == 1 and self.classes.size:
+            return self.classes.take(y, axis=1)
+        s, Y = self.label_smoothing, one_hot(y, (len(y), self.K), self.dtype).T
+        return (1 - s) * Y + s / self.K if s else Y
+
+    def prepare(
+        self, X: Any, y: ArrayLike, sample_weight: Weights = None, rng: Rng = None
+    ) -> tuple[Any, NDArray, Tape]:
+        """X, T and a tape for `step`; dropout acts if `rng` is given. Raises ValueError for an X
+        without D columns, labels out of range, rows of y that are not distributions, and weights
+        that are negative, not finite or all zero."""
+        X, y = self.rows(X), np.asarray(y)
+        N, Y = len(y), one_hot(y, (len(y), self.K))
+        sound = y.ndim == 1 or ((Y >= 0).all() and np.allclose(Y.sum(axis=1), 1, atol=1e-3))
+        _require(sound, "the rows of a two-dimensional y must be distributions, which sum to 1")
+        _require(X.shape[0] == N, f"X has {X.shape[0]} rows, y has {N}")
+        if sample_weight is not None:
+            checked_weights(sample_weight, N, "sample_weight")
+        tape = Tape(self, N)
+        if rng is not None and self.dropout:
+            for record, mask in zip(tape, self.dropout_masks(N, rng), strict=False):
+                record.mask = mask
+        return X, self.targets(y, sample_weight)[0], tape
 
     def loss_and_gradient(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        rng: np.random.Generator | None = None,
+        self, X: Any, y: ArrayLike, sample_weight: Weights = None, rng: Rng = None
     ) -> tuple[Any, NDArray]:
-        """The mean loss, penalty included, over X (N, D) and y, labels (N,) or distributions (N, K); and dtheta (P,).
-
-        With sample_weight (N,) the mean is over sum(w). Dropout acts only when `rng` is given.
+        """The mean loss over X (N, D) and y, labels (N,) or distributions (N, K), penalty included,
+        and a copy of dtheta (P,). With sample_weight (N,) the mean is over sum(w). Dropout acts if
+        `rng` is given. Raises ValueError as `prepare` does.
 
         >>> net = MLP([2, 3], seed=0)
         >>> loss, dtheta = net.loss_and_gradient([[0.0, 1.0]], [2])
@@ -269,53 +254,30 @@ class MLP:
         >>> bool(net.loss_and_gradient([[0.0, 1.0]], [2])[0] < loss)
         True
         """
-        X1, _, r, dlogp, ws = self.prepare(X, y, sample_weight, rng)
-        self.forward(X1, ws)
-        loss = self.loss(dlogp, r, ws) + self.penalty()
-        return loss, self.backward(dlogp, ws).copy()
+        return self.step(*self.prepare(X, y, sample_weight, rng)), self.dtheta.copy()
 
-    def prepare(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Any, NDArray, NDArray, NDArray, Workspace]:
-        """What a pass over X and y starts from: X1, Y (N, K), r (N, 1), dlogp (N, K) and a workspace with its masks."""
-        X1 = self.with_ones(X)  # (1)
-        Y, w = self.targets(y, sample_weight)  # (9) one-hot, or smoothed, or as given
-        if X1.shape[0] != len(Y):
-            raise ValueError(f"X has {X1.shape[0]} rows, y has {len(Y)}")
-        r, ws = self.shares(w), Workspace(self, len(Y))  # (10) 1/N, or w / sum(w)
-        dlogp = -r * Y  # (11)
-        if rng is not None:
-            self.draw_masks(ws, rng)
-        return X1, Y, r, dlogp, ws
+    def dropout_masks(self, N: int, rng: np.random.Generator) -> Iterator[NDArray]:
+        """For each hidden layer a mask (N, n): 0 with probability `dropout`, else 1/(1 - dropout),
+        which preserves the mean (inverted dropout, Srivastava et al. 2014, section 10)."""
+        keep = 1 - self.dropout
+        for n in self.layer_sizes[1:-1]:
+            kept = rng.random((*self.theta.shape[:-1], N, n), dtype=np.float32) < keep
+            yield kept.astype(self.dtype) / keep
 
-    def with_ones(self, X: Any) -> Any:
-        """X (N, D) in the dtype of the net with a column of ones, (N, D + 1); a sparse X stays (N, D).
+    def rows(self, X: Any) -> Any:
+        """X as an array or a scipy csr matrix. Raises ValueError if it does not have D columns."""
+        X, D = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X), self.layer_sizes[0]
+        _require(X.ndim == 2 and X.shape[1] == D, f"X has shape {X.shape}: this net takes (N, {D})")
+        return X if isinstance(X, np.ndarray) else X.astype(self.dtype, copy=False)
 
-        Raises ValueError where X does not have D columns.
-        """
-        X, D = _rows(X), self.layer_sizes[0]
-        if X.ndim != 2 or X.shape[1] != D:
-            raise ValueError(f"X has shape {X.shape}: this net takes (N, {D})")
-        if not isinstance(X, np.ndarray):
-            return X.astype(self.dtype, copy=False)
-        X1 = np.ones((len(X), D + 1), self.dtype)
-        X1[:, :-1] = X
-        return X1
-
-    def logits(self, X: Any, has_ones: bool = False) -> NDArray:
-        """z (N, K) for X (N, D), or for X1 (N, D + 1) if `has_ones`; without dropout, a block of rows at a time."""
-        X = _rows(X)
-        z = np.empty((X.shape[0], self.K), self.dtype)
-        ws = Workspace(self, min(ROWS, len(z)), backward=False)
-        for start in range(0, len(z), ROWS):
+    def logits(self, X: Any) -> NDArray:
+        """z (N, K) for X (N, D), without dropout, a block of rows at a time."""
+        X, tape = self.rows(X), Tape(self, 0)
+        z = np.empty((*self.theta.shape[:-1], X.shape[0], self.K), self.dtype)
+        for start in range(0, X.shape[0], ROWS):
             block = X[start : start + ROWS]
-            if block.shape[0] < ws.N:
-                ws = Workspace(self, block.shape[0], backward=False)
-            z[start : start + ROWS] = self.forward(block if has_ones else self.with_ones(block), ws)
+            tape = tape if tape.z.shape[-2] == block.shape[0] else Tape(self, block.shape[0])
+            z[..., start : start + ROWS, :] = self.forward(block, tape, slopes=False)
         return z
 
     def predict_proba(self, X: Any) -> NDArray:
@@ -323,61 +285,50 @@ class MLP:
         return softmax(self.logits(X))
 
     def predict(self, X: Any) -> NDArray:
-        """The likeliest class 0..K-1 of each row of X (N, D), as (N,)."""
-        return self.logits(X).argmax(axis=1)
+        """The most probable class 0..K-1 of each row of X (N, D), as (N,)."""
+        return self.logits(X).argmax(axis=-1)
 
     def astype(self, dtype: DTypeLike) -> "MLP":
         """A copy of the net in another dtype."""
-        net = MLP(
-            self.layer_sizes,
-            self.activation,
-            output_gradient=self.output_gradient,
-            dropout=self.dropout,
-            l2=self.l2,
-            label_smoothing=self.label_smoothing,
-            class_weight=self.class_weight,
-            dtype=dtype,
-        )
-        net.theta[:] = self.theta
+        net, theta = MLP.__new__(MLP), self.theta.astype(dtype)
+        own = {"theta": theta, "dtheta": np.zeros_like(theta), "dtype": theta.dtype}
+        net.__setstate__(self.__getstate__() | own)
         return net
 
 
-def _weights(w: ArrayLike, n: int, name: str) -> NDArray:
-    """w (n,) in float64, if a mean can be weighted with it. Raises ValueError, naming it, if not."""
+def affine(h1: Any, layer: Layer, a: NDArray) -> None:
+    """a = h1 @ Wb = h @ W + b. A sparse X has no column of ones, so there b is added."""
+    if isinstance(h1, np.ndarray):
+        np.matmul(h1, layer.Wb, out=a)
+        return
+    for m in np.ndindex(a.shape[:-2]):
+        np.add(h1 @ layer.W[m], layer.b[m], out=a[m])
+
+
+def affine_backward(h1T: Any, da: NDArray, layer: Layer, dot: Any) -> None:
+    """dWb = h1^T @ da: dW, and below it db, as the ones of h1 sum da over the rows."""
+    if isinstance(h1T, np.ndarray):
+        dot(h1T, da, out=layer.dWb)
+        return
+    for m in np.ndindex(da.shape[:-2]):
+        layer.dW[m] = h1T @ da[m]
+    np.sum(da, axis=-2, out=layer.db)
+
+
+def inner(T: NDArray, log_p: NDArray) -> Any:
+    """<T, log p> of each net. np.vdot starts sooner; transposed, arrays lie as it reads them."""
+    return np.vdot(T.T, log_p.T) if log_p.ndim == 2 else (T * log_p).sum(axis=(-2, -1))
+
+
+def _require(sound: Any, complaint: str) -> None:
+    if not sound:
+        raise ValueError(complaint)
+
+
+def checked_weights(w: ArrayLike, n: int, name: str) -> NDArray:
+    """w (n,) in float64. Raises ValueError unless it can weight a mean."""
     w = np.asarray(w, np.float64)
     with np.errstate(over="ignore"):
-        if not (w.shape == (n,) and (w >= 0).all() and 0 < w.sum() < np.inf):
-            raise ValueError(f"{name} needs {n} numbers with a finite sum, none negative, not all zero")
+        sound = w.shape == (n,) and (w >= 0).all() and 0 < w.sum() < np.inf
+    _require(sound, f"{name} needs {n} numbers with a finite sum, none negative, not all zero")
     return w
-
-
-def _cut(W: NDArray) -> list[NDArray]:
-    """Flat views of at most BLOCK numbers that together are W."""
-    flat = W.reshape(-1)
-    return [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
-
-
-def _rows(X: Any) -> Any:
-    """X as an array, or as a scipy sparse matrix by rows; scipy itself is not imported here."""
-    return X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
-
-
-def _affine(h1: Any, Wb: NDArray, out: NDArray) -> None:
-    """a = h1 @ Wb; a sparse X has no column of ones, so there b is added by hand."""
-    if isinstance(h1, np.ndarray):
-        np.matmul(h1, Wb, out=out)
-    else:
-        np.add(h1 @ Wb[:-1], Wb[-1], out=out)
-
-
-def _affine_transposed(h1: Any, da: NDArray, out: NDArray) -> None:
-    """dWb = h1^T @ da: dW, and as its last row db, where the ones of h1 have summed da over the rows."""
-    if isinstance(h1, np.ndarray):
-        np.dot(h1.T, da, out=out)
-    else:
-        # only the columns that have values in these rows: scipy's product would make all of dW anew
-        columns, indices = np.unique(h1.indices, return_inverse=True)
-        values = type(h1)((h1.data, indices, h1.indptr), shape=(len(da), len(columns)))
-        out[:-1] = 0
-        out[columns] = values.T @ da
-        np.sum(da, axis=0, out=out[-1])

@@ -1,15 +1,11 @@
-"""For who studies backprop: one step printed, the gallery of mistakes, gradient checks, graded exercises.
+"""For students of backprop. What each file holds:
 
-What each file holds:
-
-    subject.py    the net and the row that are studied
-    step.py       every number of one step of it
-    mistakes.py   classic mistakes, each swapped into the real net
-    catches.py    which checks catch them
-    check.py      the gradient of a config, measured
-    exercises.py  what each exercise of docs/exercises is to give
-    grade.py      a solution, checked
-    text.py       arrays, tables and colour on 100 columns
-
-The command line imports them when they are asked for.
+subject    the net and the row that are studied
+step       every number of one step, recorded while the core runs it
+check      the gradient of a config, measured
+mistakes   classic mistakes, each put in place of one function of the core
+catches    which checks catch them
+exercises  what the functions of docs/exercises must return, declared in exercises.toml
+grade      a solution, checked
+text       arrays, tables and colour on 100 columns
 """

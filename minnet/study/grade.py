@@ -1,60 +1,48 @@
 """The exercises of docs/exercises, checked: `minnet study --grade FILE`.
 
-Each function of EXERCISES that stands in the file is called on small cases, and stands beside the core's right numbers
-and differences. Where it is wrong, wrong functions are called on the same cases: the one that gives the same numbers is
-named.
+Each function of EXERCISES in the file is called on small cases, and held against the core's right
+numbers and differences. If it is wrong, wrong functions are called on the same cases: the one that
+returns the same numbers is named.
 """
 
 import io
 import sys
-import textwrap
 import types
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
-from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnet.errors import ConfigError
-from minnet.study.exercises import EXERCISES, Exercise, Function, WrongError
-from minnet.study.mistakes import MISTAKES
-from minnet.study.text import WIDTH, numbers, paint
+from minnet.study.exercises import EXERCISES, Exercise, WrongError, value
+from minnet.study.mistakes import MISTAKES, Function
+from minnet.study.text import numbers, paint, wrapped
 
 MODULE = "minnet_exercise"  # the name under which the file runs
 LONGEST = 200  # characters of an error's message
 
 
-@dataclass(frozen=True)
-class Result:
-    """A claim, and what is wrong with it, if anything."""
-
-    claim: str
-    fault: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """One function of the file: its results, and what mistake it looks like, if any."""
+class Part(NamedTuple):
+    """One function of the file: what is wrong with each claim about it, if anything, and what
+    mistake it looks like."""
 
     name: str
-    results: list[Result]
+    faults: dict[str, str]
     likely: str
 
     @property
     def ok(self) -> bool:
         """Whether all its checks pass."""
-        return not any(result.fault for result in self.results)
+        return not any(self.faults.values())
 
 
-@dataclass(frozen=True)
-class Graded:
-    """The functions of exercises that a file holds, checked."""
+class Graded(NamedTuple):
+    """The functions of exercises in a file, checked."""
 
     path: Path
     parts: list[Part]
@@ -66,34 +54,31 @@ class Graded:
 
 
 def grade(path: Path) -> Graded:
-    """Check the functions of exercises in the file. Raises ConfigError where it is missing, no Python, or has none."""
+    """Check the functions of exercises in a file. Raises ConfigError if it cannot be read or run,
+    or has none."""
     with _quiet():
         functions = _load(path)
-        return Graded(path, [_part(name, function, str(path)) for name, function in functions.items()])
+        return Graded(path, [_part(name, f, str(path)) for name, f in functions.items()])
 
 
 def lines(graded: Graded, colour: bool = False) -> list[str]:
-    """What came out, for the terminal: a line for each check, then what a mistake looks like."""
-    out = []
+    """The result for the terminal: a line for each check, then what a mistake looks like."""
+    out, faults = list[str](), list[str]()
     for part in graded.parts:
         out.append(paint(part.name, "bold", colour))
-        for result in part.results:
-            mark, style = ("no", "red") if result.fault else ("ok", "green")
-            text = _wrapped(result.claim + (f": {result.fault}" if result.fault else ""), indent="    ")
+        for claim, fault in part.faults.items():
+            mark, style = ("no", "red") if fault else ("ok", "green")
+            text = wrapped(claim + f": {fault}" * bool(fault), 4, hyphens=False)
             out += [paint(mark, style, colour) + text[0][2:], *text[1:]]
-        out += [*_wrapped(part.likely), ""]
-    right = sum(not result.fault for part in graded.parts for result in part.results)
-    return [*out, f"{right} of {sum(len(part.results) for part in graded.parts)} checks pass"]
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    """Without a break in a mistake's name."""
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        out += [*wrapped(part.likely, hyphens=False), ""]
+        faults += part.faults.values()
+    return [*out, f"{faults.count('')} of {len(faults)} checks pass"]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """While inside, nothing that the learner's code prints or warns of is seen, and input() finds nothing to read."""
+    """While inside, nothing that the learner's code prints or warns of is seen, and input() finds
+    nothing to read."""
     stdin, sys.stdin = sys.stdin, io.StringIO()
     try:
         with redirect_stdout(io.StringIO()), warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -108,53 +93,30 @@ def _load(path: Path) -> dict[str, Function]:
     """The functions of exercises that the file itself defines, in their order."""
     try:
         source = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    module = sys.modules[MODULE] = types.ModuleType(MODULE)  # dataclasses look their module up there
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    module = types.ModuleType(MODULE)
     module.__file__ = str(path)
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a learner's file may do anything, sys.exit() too
-        raise ConfigError(f"{path} does not run: {_said(error, str(path))}") from None
-    found = {name: vars(module).get(name) for name in EXERCISES}
-    own = {name: f for name, f in found.items() if callable(f) and getattr(f, "__module__", MODULE) == MODULE}
+    sys.modules[MODULE] = module  # where dataclasses look for it
+    _, fault = _tried(lambda: exec(compile(source, path, "exec"), module.__dict__), str(path))
+    if fault:
+        raise ConfigError(f"{path}: does not run: {fault}")
+    found = {name: f for name in EXERCISES if callable(f := vars(module).get(name))}
+    own = {name: f for name, f in found.items() if getattr(f, "__module__", MODULE) == MODULE}
     if not own:
-        raise ConfigError(f"{path} has no function of an exercise: {', '.join(EXERCISES)}")
+        raise ConfigError(f"{path}: has no function of an exercise: {', '.join(EXERCISES)}")
     return own
 
 
-def _part(name: str, function: Function, file: str) -> Part:
-    exercise = EXERCISES[name]
-    asked = _Asked(function, exercise)
-    first = next(iter(exercise.cases.values()))
-    results = [_result(f"{exercise.names}: shape {exercise.shape}", partial(asked, *first), None, exercise, file)]
-    if not results[0].fault:
-        for claim, args in exercise.cases.items():
-            results.append(_result(claim, _beside(asked, args), exercise.names, exercise, file))
-        for claim, (names, ask) in exercise.more.items():
-            results.append(_result(claim, partial(ask, asked), names, exercise, file))
-        results.append(Result("what goes in is left as it was", asked.changed))
-    wrong = any(result.fault for result in results)
-    return Part(name, results, _likely(function, exercise) if wrong else "")
-
-
-def _beside(asked: "_Asked", args: tuple) -> Function:
-    return lambda: (asked.exercise.right(*args), asked(*args))
-
-
-def _result(claim: str, ask: Function, names: str | None, exercise: Exercise, file: str) -> Result:
-    """Whether (expected, came) are the same; without names, only whether it comes at all."""
+def _tried(ask: Callable[[], Any], file: str) -> tuple[Any, str]:
+    """What the learner's code returns, or None and what it raises, in one line."""
     try:
-        expected, came = ask() if names else (ask(), None)
-        return Result(claim, _difference(names, expected, came, exercise.tolerance) if names else "")
+        return ask(), ""
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a learner's function may raise anything, SystemExit too
-        return Result(claim, _said(error, file))
+    except BaseException as error:  # it may do anything, sys.exit() too
+        return None, _said(error, file)
 
 
 def _said(error: BaseException, file: str) -> str:
@@ -165,49 +127,62 @@ def _said(error: BaseException, file: str) -> str:
     while frame:
         line = frame.tb_lineno if frame.tb_frame.f_code.co_filename == file else line
         frame = frame.tb_next
-    try:
+    message = ""
+    with suppress(Exception):
         message = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:
-        message = ""
     message = " ".join("".join(c if c.isprintable() else " " for c in message).split())[:LONGEST]
     if isinstance(error, WrongError):
         return message
-    return type(error).__name__ + (f": {message}" if message else "") + (f" (line {line})" if line else "")
+    return type(error).__name__ + f": {message}" * bool(message) + f" (line {line})" * bool(line)
 
 
-class _Asked:
-    """The learner's function: called with copies, which it is to leave alone; what comes is to have the right form."""
+def _part(name: str, function: Function, file: str) -> Part:
+    exercise, changed, faults = EXERCISES[name], list[str](), dict[str, str]()
 
-    def __init__(self, function: Function, exercise: Exercise) -> None:
-        self.function, self.exercise, self.changed = function, exercise, ""
+    def right(*args: Any) -> Any:
+        return exercise.answer(args)
 
-    def __call__(self, *args: Any) -> Any:
-        right = self.exercise.right
+    def asked(*args: Any) -> Any:
+        """What the function returns for copies of its arguments, if it has the right form."""
         copies = _copies(args)
-        came = self.function(*copies)
-        for name, before, after in zip(signature(right).parameters, args, copies, strict=False):
-            if isinstance(before, np.ndarray) and not self.changed:
-                self.changed = _difference(name, before, after, 0)
-        return _formed(self.exercise.names, right(*args), came)
+        got = function(*copies)
+        for what, before, after in zip(exercise.takes.split(", "), args, copies, strict=True):
+            if isinstance(before, np.ndarray):
+                changed.append(_difference(what, before, after, 0))
+        return _formed(exercise.returns, right(*args), got)
+
+    first = next(iter(exercise.cases.values()))
+    checks = {f"{exercise.returns}: shape {exercise.shape}": ("", f"f({first}), 0")}
+    for about, case in exercise.cases.items():
+        checks[about] = (exercise.returns, f"right({case}), f({case})")
+    for claim, (names, code) in (checks | exercise.claims).items():
+        pair, faults[claim] = _tried(partial(value, code, f=asked, raw=function, right=right), file)
+        if not names and faults[claim]:  # of another form, nothing can be compared
+            break
+        if names and pair:
+            faults[claim] = _difference(names, pair[0], pair[1], exercise.tolerance)
+    else:
+        faults["its arguments stay as they are"] = next(filter(None, changed), "")
+    return Part(name, faults, _likely(function, exercise) if any(faults.values()) else "")
 
 
 def _copies(args: tuple) -> list:
     return [x.copy() if isinstance(x, np.ndarray) else x for x in args]
 
 
-def _formed(names: str, expected: Any, came: Any) -> Any:
-    """What came as arrays, if it has the form of what was expected. Raises WrongError if not."""
+def _formed(names: str, expected: Any, got: Any) -> Any:
+    """`got` as arrays, if it has the form of what is expected. Raises WrongError if not."""
     if isinstance(expected, tuple):
-        if not isinstance(came, tuple | list) or len(came) != len(expected):
-            raise WrongError(f"{names} expected, {_kind(came)} came")
-        return tuple(_formed(*each) for each in zip(names.split(", "), expected, came, strict=True))
+        if not isinstance(got, tuple | list) or len(got) != len(expected):
+            raise WrongError(f"expected {names}, got {_kind(got)}")
+        return tuple(map(_formed, names.split(", "), expected, got))
     expected = np.asarray(expected)
-    if not isinstance(came, np.ndarray | (np.generic if expected.ndim else np.generic | float | int)):
-        raise WrongError(f"{names}: {_kind(expected)} expected, {_kind(came)} came")
-    came = np.asarray(came)
-    if came.shape != expected.shape or (expected.ndim and came.dtype != expected.dtype):
-        raise WrongError(f"{names}: {_kind(expected)} expected, {_kind(came)} came")
-    return came
+    kinds = np.ndarray | np.generic if expected.ndim else np.ndarray | np.generic | float | int
+    array = np.asarray(got) if isinstance(got, kinds) else np.array(None)
+    right_dtype = array.dtype == expected.dtype or not expected.ndim
+    if array.dtype == object or array.shape != expected.shape or not right_dtype:
+        raise WrongError(f"{names}: expected {_kind(expected)}, got {_kind(got)}")
+    return array
 
 
 def _kind(x: Any) -> str:
@@ -220,64 +195,61 @@ def _kind(x: Any) -> str:
     return f"a value of type {type(x).__name__}"
 
 
-def _difference(names: str, expected: Any, came: Any, tolerance: float) -> str:
+def _difference(names: str, expected: Any, got: Any, tolerance: float) -> str:
     """The first number that is wrong, in words; empty if none is."""
-    for name, right, x in zip(names.split(", "), _parts(expected), _parts(came), strict=True):
+    for name, right, x in zip(names.split(", "), _arrays(expected), _arrays(got), strict=True):
         if x.shape != right.shape:
             return f"{name} has shape {x.shape}, not {right.shape}"
-        wrong = ~(np.abs(x - right) <= tolerance * (np.abs(right).max(initial=0) or 1))
-        for place in np.argwhere(wrong):
-            one, other = x[tuple(place)], right[tuple(place)]
-            texts = [str(numbers([value])[0]) for value in (one, other)]
-            texts = [repr(value.item()) for value in (one, other)] if texts[0] == texts[1] else texts
+        for place in np.argwhere(~_close(x, right, tolerance)):
+            pair = (x[tuple(place)], right[tuple(place)])
+            texts = [str(numbers(number)) for number in pair]
+            if texts[0] == texts[1]:
+                texts = [repr(number.item()) for number in pair]
             where = f"[{', '.join(map(str, place))}]" if len(place) else ""
             return f"{name}{where} is {texts[0]}, not {texts[1]}"
     return ""
 
 
-def _parts(x: Any) -> list[NDArray]:
-    return [np.asarray(each) for each in x] if isinstance(x, tuple | list) else [np.asarray(x)]
+def _arrays(x: Any) -> list[NDArray]:
+    return [np.asarray(each) for each in (x if isinstance(x, tuple | list) else [x])]
+
+
+def _close(x: NDArray, right: NDArray, tolerance: float) -> NDArray:
+    """Where they are equal to `tolerance` of the largest number, or both not finite."""
+    finite = np.isfinite(right)
+    largest = np.abs(right[finite]).max(initial=0) or 1
+    return np.where(finite, np.isclose(x, right, 0, tolerance * largest), ~np.isfinite(x))
 
 
 def _likely(function: Function, exercise: Exercise) -> str:
-    """What the function's wrong numbers look like: of the first case in which it gives any."""
-    for args in exercise.cases.values():
-        came = _answer(function, args)
-        if came is None or _same(came, _parts(exercise.right(*args)), exercise.tolerance):
+    """What the function's wrong numbers look like, in the first case in which it gives any."""
+
+    def same(one: list[NDArray], other: list[NDArray]) -> bool:
+        if [x.shape for x in one] != [x.shape for x in other]:
+            return False
+        return all(_close(x, y, exercise.tolerance).all() for x, y in zip(one, other, strict=True))
+
+    for case in exercise.cases.values():
+        args = value(f"({case},)")
+        got = _answer(partial(_call, function, args))
+        if not got or same(got, _arrays(exercise.answer(args))):
             continue
-        for name, suspect in exercise.suspects:
-            wrong = _answer(suspect, args)
-            if wrong is not None and _same(came, wrong, exercise.tolerance):
+        for name, suspect in exercise.suspects(args):
+            if same(got, _answer(suspect)):
                 return _named(name)
         break
-    try:
-        return exercise.advice(function)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # it calls the learner's function
-        return ""
+    advice, _ = _tried(partial(value, exercise.advice, f=function), "")
+    return f"Perhaps: {advice}." if advice else ""
 
 
-def _answer(function: Function, args: tuple) -> list[NDArray] | None:
-    try:
-        answer = _parts(function(*_copies(args)))
-        return answer if all(x.dtype.kind in "biuf" for x in answer) else None
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return None
+def _call(function: Function, args: tuple) -> Any:
+    return function(*_copies(args))
 
 
-def _same(one: list[NDArray], other: list[NDArray], tolerance: float) -> bool:
-    """Whether they are equal to rounding; what is not finite is equal."""
-    if [x.shape for x in one] != [x.shape for x in other]:
-        return False
-    for x, right in zip(one, other, strict=True):
-        finite = np.isfinite(right)
-        largest = np.abs(right[finite]).max(initial=0) or 1
-        if (np.isfinite(x) != finite).any() or (np.abs(x - right)[finite] > tolerance * largest).any():
-            return False
-    return True
+def _answer(ask: Callable[[], Any]) -> list[NDArray]:
+    """What is returned, as arrays of numbers; empty if it is none."""
+    arrays, _ = _tried(lambda: _arrays(ask()), "")
+    return arrays if arrays and all(x.dtype.kind in "biuf" for x in arrays) else []
 
 
 def _named(name: str) -> str:

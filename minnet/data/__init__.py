@@ -1,0 +1,288 @@
+"""From a source to the rows that the net takes.
+
+sources      what the name of a source means
+delimited    CSV and its relatives
+svmlight     sparse rows as text
+arrays       .npz and folders of .npy, rows that stay on the disk
+table        columns, and what a cell means
+preprocess   missing values, categories, scaling
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minnet.config import DataConfig, is_file_source
+from minnet.data import arrays, preprocess, sources
+from minnet.data.delimited import Progress
+from minnet.data.preprocess import Preprocessing
+from minnet.data.table import Reading, Table, arrange, first, labels, no_column, not_finite
+from minnet.distributed import ALONE, Alone
+from minnet.errors import ConfigError, DataError, one_line
+
+BLOCK = 1 << 22  # numbers of a part that are transformed at a time
+SAMPLE = 1024  # rows of a part on the disk that a digest reads
+PARTS = ("train", "validation", "test")
+SHARD_KEYS = ("target", "header", "samples", "features", "classes", "noise", "generator_seed")
+
+
+@dataclass
+class Rows:
+    """Rows of a table as the net takes them, X (n, D'), which are transformed when they are taken.
+
+    X[rows] is an array or csr in memory, of this dtype. It raises DataError for a number that dtype
+    cannot hold.
+    """
+
+    table: Table
+    rows: NDArray
+    fitted: Preprocessing
+    dtype: DTypeLike
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D')."""
+        return len(self.rows), len(self.fitted.inputs)
+
+    def __getitem__(self, which: Any) -> Any:
+        with np.errstate(over="ignore"):
+            X = self.fitted.transform(self.table.take(self.rows[which]))
+            X = X.astype(self.dtype, copy=False)
+        place = first(not_finite, X)
+        if place:
+            what = f"holds numbers too large for {np.dtype(self.dtype)}: scale it"
+            raise DataError(f"column {self.fitted.inputs[place[1]]!r} {what}")
+        return X
+
+
+@dataclass
+class Part:
+    """Rows as the net takes them: X (n, D'), an array, csr or, on the disk, Rows; labels y (n,) as
+    indices of classes; and weights w (n,), None if all are equal."""
+
+    X: Any
+    y: NDArray
+    w: NDArray | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of all labels, and of all numbers or, on the disk, those of SAMPLE rows."""
+        X, digest = self.X, hashlib.sha256(np.ascontiguousarray(self.y).data)
+        if isinstance(X, Rows):
+            digest.update(np.ascontiguousarray(X.rows).data)
+            X = X[np.linspace(0, len(self.y) - 1, min(SAMPLE, len(self.y))).astype(int)]
+        for array in arrays.held(X):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+@dataclass
+class Data:
+    """The rows of a source: y (N,) are indices of `classes`, the labels as they were given.
+
+    parts: the row numbers of the training, validation and test part, without empty ones; notes:
+    what the user should know; reading: how the file was read, as keywords of Reading.
+    """
+
+    name: str
+    table: Table
+    y: NDArray
+    classes: NDArray
+    parts: dict[str, NDArray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    reading: dict[str, Any] = field(default_factory=dict)
+
+
+def load(config: DataConfig, progress: Progress = None) -> Data:
+    """The source that the config names, split. `progress` is told of each number of bytes read.
+
+    Raises DataError where it cannot be loaded or used, ConfigError where it does not exist.
+    """
+    if is_file_source(config.source):
+        data = _own_files(config, progress)
+    else:
+        table, names = sources.load_set(config)
+        data = Data(config.source, table, *_classes(table, names))
+    split(data, config)
+    return data
+
+
+def _own_files(config: DataConfig, progress: Progress) -> Data:
+    """A user's own file, with those for validation and test below it."""
+    reading, notes = _reading(config), list[str]()
+    train = sources.read(config.source, reading, progress)
+    _check_keys(config, train)
+    alike = {"target": reading.target, **train.reading, "header": reading.header}
+    reading = replace(reading, features=len(train.names), **alike)
+    tables = {"train": _usable(train, config, notes)}
+    for part, path in (("validation", config.validation_source), ("test", config.test_source)):
+        if path:
+            table = sources.read(path, reading, progress)
+            if table.sparse != train.sparse:
+                hint = f"only one of it and {train.path} is sparse: give both in the same format"
+                raise DataError(f"{table.path}: {hint}")
+            table = arrange(table, train.names, list(train.text))
+            tables[part] = _usable(table, config, notes)
+    on_disk = any(isinstance(table.X, arrays.OnDisk) for table in tables.values())
+    X = arrays.OnDisk(list(tables.values())) if on_disk else None
+    table = arrays.stack(tables.values(), X)
+    y, classes = _classes(replace(table, y=labels(table)))
+    ends = np.cumsum([len(table) for table in tables.values()])
+    parts = dict(zip(tables, np.split(np.arange(len(y)), ends[:-1]), strict=True))
+    for k in np.setdiff1d(y, y[parts.pop("train")]):
+        hint = f"is not in {config.source}, only in the other files: it cannot be learned"
+        raise DataError(f"class {classes[k]} {hint}")
+    return Data(config.source, table, y, classes, parts, notes, train.reading)
+
+
+def _reading(config: DataConfig) -> Reading:
+    header = config.header if isinstance(config.header, bool) else None
+    target = -1 if config.target == "" else config.target
+    return Reading(target, header, tuple(config.categorical))
+
+
+def _check_keys(config: DataConfig, table: Table) -> None:
+    """Raise ConfigError for a key that has no effect on this kind of file."""
+    for name in ("target", "header"):
+        if "header" not in table.reading and getattr(config, name) != getattr(DataConfig, name):
+            raise ConfigError(f"data.{name}: has no effect on {table.path}, only on a text file")
+
+
+def _usable(table: Table, config: DataConfig, notes: list[str]) -> Table:
+    """The rows to use: if those with missing cells are to be dropped, the others, which is noted.
+
+    Raises DataError for text that is not categorical, for a missing cell about which nothing is to
+    be done, and if there are no rows; ConfigError for a categorical column that is not there.
+    """
+    for name in config.categorical:
+        if name not in table.text:
+            raise ConfigError(f"{table.path}: {no_column('categorical', name, table.columns)}")
+    for name in table.text:
+        if name not in config.categorical:
+            raise table.text_error(name)
+    place = table.first_missing()
+    if place and config.missing == "error":
+        hint = "fill it in, or set data.missing to mean, median or drop"
+        raise DataError(f"{table.place(*place)} is missing: {hint}")
+    if place and config.missing == "drop":
+        gaps = np.isnan(table.X).any(axis=1)
+        for cells in table.text.values():
+            gaps |= cells == ""
+        table = table.take(~gaps)
+        counts = f"{gaps.sum():,} of {len(gaps):,} rows left out"
+        notes.append(f"{table.path}: {counts}, as cells are missing")
+    if not len(table):
+        raise DataError(f"{table.path}: holds no rows with labels")
+    return table
+
+
+def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:
+    """y as indices of the sorted labels, and these, or the set's own names for them."""
+    y: Any = table.y
+    if y.dtype == object:
+        classes = np.array(sorted(set(y.tolist())))
+        indices = {label: k for k, label in enumerate(classes.tolist())}
+        y = np.array([indices[label] for label in y.tolist()])
+    else:
+        classes, y = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"{table.path}: has only one class, {classes[0]}")
+    if names is not None and len(names) == len(classes) and classes.dtype.kind in "iu":
+        classes = np.asarray(names)
+    return y, classes
+
+
+def split(data: Data, config: DataConfig) -> None:
+    """Fill data.parts, but for those that have a file of their own.
+
+    The test part is that of scikit-learn's `train_test_split(..., test_size, stratify=y,
+    random_state)`, and the validation part is split from the rest in the same way. Raises DataError
+    where a class has too few rows for that.
+    """
+    from sklearn.model_selection import train_test_split
+
+    y, parts, counts = data.y, data.parts, np.bincount(data.y)
+    if not parts and counts.min() < 2:
+        hint = "each needs at least 2, one to learn and one to test"
+        raise DataError(f"class {data.classes[counts.argmin()]} has 1 row: {hint}")
+    rest = np.setdiff1d(np.arange(len(y)), np.concatenate([counts[:0], *parts.values()]))
+    for part in ("test", "validation"):
+        key, size = f"{part}_size", getattr(config, f"{part}_size")
+        if part in parts or not size:
+            continue
+        # a class with one row left cannot be split: it stays in the training part
+        alone = (np.bincount(y[rest], minlength=len(counts)) == 1)[y[rest]]
+        rows, options = rest[~alone], {"random_state": config.split_seed}
+        try:
+            train, parts[part] = train_test_split(rows, test_size=size, stratify=y[rows], **options)
+        except ValueError as error:
+            reason = f"does not split {len(rows)} rows: {one_line(error)}"
+            raise DataError(f"data.{key} = {size} {reason}") from None
+        rest = np.concatenate([train, rest[alone]])
+    parts["train"] = rest
+    data.parts = {part: parts[part] for part in PARTS if part in parts}
+
+
+def fit(config: DataConfig, data: Data, team: Alone = ALONE) -> Preprocessing:
+    """What becomes of the columns, fitted on the training part. Raises DataError.
+
+    Rows on the disk are read once, from first to last, by the first process of a team alone.
+    """
+    table, rows = data.table, data.parts["train"]
+    if not isinstance(table.X, arrays.OnDisk):
+        return preprocess.fit(config.scale, config.missing, [table.take(rows)])
+    center, scale = np.zeros((2, len(table.names)))
+    if team.rank == 0:
+        fitted = preprocess.fit(config.scale, "error", _chosen(table, rows))
+        center, scale = fitted.center, fitted.scale
+    return Preprocessing(table.names, None, team.add(center), team.add(scale))
+
+
+def _chosen(table: Table, rows: NDArray) -> Iterator[Table]:
+    """These rows in blocks, in the order of the file. All others are read too, and so checked."""
+    chosen, end = np.zeros(len(table), bool), 0
+    chosen[rows] = True
+    for block in table.blocks():
+        start, end = end, end + len(block)
+        yield block.take(chosen[start:end])
+
+
+def part(data: Data, rows: NDArray, fitted: Preprocessing, dtype: DTypeLike) -> Part:
+    """These rows as the net takes them; what is on the disk stays there. Raises DataError as Rows
+    does."""
+    X: Any = Rows(data.table, rows, fitted, dtype)
+    if isinstance(data.table.X, np.ndarray):
+        given, X = X, np.empty(X.shape, dtype)
+        step = max(1, BLOCK // max(1, X.shape[1]))
+        for start in range(0, len(rows), step):
+            X[start : start + step] = given[start : start + step]
+    elif not isinstance(data.table.X, arrays.OnDisk):
+        X = X[:]
+    return Part(X, data.y[rows])
+
+
+def shard(
+    config: DataConfig, folder: Path, dtype: DTypeLike, progress: Progress = None
+) -> tuple[int, int]:
+    """Write a source as a folder that training can read from the disk; returns N and D.
+
+    A file is read and written in blocks. Raises ConfigError where the folder is not empty,
+    ConfigError and DataError for a source that is not a table of numbers with labels.
+    """
+    return arrays.write(folder, _shard_blocks(config, progress), dtype)
+
+
+def _shard_blocks(config: DataConfig, progress: Progress) -> Iterator[Table]:
+    if is_file_source(config.source):
+        for table in sources.blocks(config.source, _reading(config), progress):
+            _check_keys(config, table)
+            yield from table.blocks()
+    else:
+        table, names = sources.load_set(config)
+        fitted, (y, classes) = preprocess.fit("none", "error", [table]), _classes(table, names)
+        inputs = Table(table.path, fitted.inputs, fitted.transform(table), y=classes[y])
+        yield from inputs.blocks()

@@ -1,0 +1,209 @@
+"""What the name of a source means: a data set of scikit-learn, a generator, a file, a folder."""
+
+import contextlib
+import dataclasses
+import gzip
+import importlib.util
+import inspect
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minnet.config import BUNDLED, GENERATORS, DataConfig
+from minnet.data import arrays, delimited, svmlight
+from minnet.data.delimited import Progress
+from minnet.data.table import (
+    FINITE,
+    Reading,
+    Table,
+    as_label,
+    check,
+    check_not_infinite,
+    labels,
+    not_finite,
+)
+from minnet.errors import ConfigError, DataError, MinnetError, one_line
+
+TOO_LARGE = "does not fit into memory"
+LFW_MIN_FACES = 70  # people with fewer pictures are left out, as in scikit-learn's examples
+SVMLIGHT, TEXT = (".svm", ".svmlight", ".libsvm"), (".csv", ".tsv")
+# how files begin that are often taken for tables
+FOREIGN = {
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"PK\x03\x04": "a zip or Excel file",
+    b"PAR1": "Parquet",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x89HDF": "HDF5",
+    b"\x80\x04\x95": "a pickle",
+    b"(\xb5/\xfd": "zstd",
+    b"\x93NUMPY": "a single .npy file",
+}
+
+
+def read(path: str | Path, reading: Reading, progress: Progress = None) -> Table:
+    """The file or folder at `path`, checked but for rows on the disk; see `blocks`."""
+    try:
+        table = arrays.stack(blocks(path, reading, progress))
+    except MemoryError:
+        raise DataError(f"{one_line(path)}: {TOO_LARGE}") from None
+    check_not_infinite(table)
+    if table.y is not None:
+        table.y = labels(table)
+    return table
+
+
+def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Iterator[Table]:
+    """The rows of a file or folder, a block at a time, with labels that are not checked yet, and
+    infinities. `progress` is told how many more bytes were read, of all in the file.
+
+    Raises ConfigError where the target is not a column, HeaderUnclear where the first row may be
+    names or data, DataError for everything else.
+    """
+    path, shown, told = Path(path), one_line(path), 0
+    try:
+        if path.is_dir() or (path.suffix == ".npz" and path.exists()):
+            yield arrays.read(path, reading.labels)
+            return
+        if path.exists() and not path.is_file():
+            raise DataError("is not a file: save the data in one")
+        with path.open("rb", 0) as raw:
+            file: Any = io.BufferedReader(raw, 1 << 17)
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                file = gzip.GzipFile(fileobj=file)
+            for table in _reader(path, file.peek(1))(file, reading):
+                if progress:
+                    progress(raw.tell() - told)
+                    told = raw.tell()
+                table.path = shown
+                yield table
+    except MinnetError as error:
+        raise type(error)(f"{shown}: {error}") from None
+    except MemoryError:
+        raise DataError(f"{shown}: {TOO_LARGE}") from None
+    except Exception as error:  # damaged archives can raise anything
+        reason = getattr(error, "strerror", None) or one_line(error) or type(error).__name__
+        raise DataError(f"{shown}: cannot be read: {reason}") from None
+
+
+def _reader(path: Path, start: bytes) -> Callable[[Any, Reading], Iterator[Table]]:
+    """What reads a file with this name and start."""
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix in SVMLIGHT or (suffix not in TEXT and svmlight.START.match(start)):
+        return svmlight.blocks
+    for magic in FOREIGN:
+        if start.startswith(magic):
+            raise DataError(f"is {FOREIGN[magic]}: save it as CSV in UTF-8")
+    return delimited.blocks
+
+
+def load_set(config: DataConfig) -> tuple[Table, Any]:
+    """A set that comes with scikit-learn, or that it generates or downloads, and the names of its
+    classes or None. Raises DataError and ConfigError."""
+    from sklearn import datasets
+
+    if config.source in BUNDLED:
+        bunch = getattr(datasets, f"load_{config.source}")()
+    else:
+        bunch = _generate(config) if config.source in GENERATORS else _fetch(config)
+    try:
+        table = _table(config.source, bunch)
+    except ValueError as error:
+        raise DataError(f"{config.source}: has text in a column of numbers: {error}") from None
+    table.y = labels(table)
+    check(table, not_finite, FINITE)
+    return table, bunch.get("target_names")
+
+
+def _table(source: str, bunch: Any) -> Table:
+    """The table of a set. A missing category is the category "nan"."""
+    X, names, y = bunch["data"], bunch.get("feature_names"), np.asarray(bunch["target"])
+    if names is None or len(names) != X.shape[1]:
+        names = [f"x{j}" for j in range(X.shape[1])]
+    if y.ndim != 1:
+        raise DataError(f"{source}: has a target of shape {y.shape} instead of one label a row")
+    table = Table(source, list(map(str, names)), X, y=y)
+    if hasattr(X, "tocsr"):
+        return dataclasses.replace(table, X=X.tocsr())
+    for name, cells in zip(table.names, np.asarray(X).T, strict=True):
+        categories = (bunch.get("categories") or {}).get(name)
+        if categories and X.dtype != object:  # without pandas, these are indices
+            cells = [categories[int(k)] if k == k else None for k in cells.tolist()]
+        if categories or isinstance(cells[0], str | bytes):
+            table.text[name] = np.array([as_label(cell) or "nan" for cell in cells], object)
+    if table.text:
+        X = X[:, [name not in table.text for name in table.names]]
+    names = [name for name in table.names if name not in table.text]
+    return dataclasses.replace(table, names=names, X=np.asarray(X, np.float64))
+
+
+def _generate(config: DataConfig) -> dict[str, Any]:
+    """The rows of a generator. Raises ConfigError where its settings do not fit together."""
+    from sklearn import datasets
+
+    make = getattr(datasets, f"make_{config.source}")
+    D, K, noise = config.features, config.classes, config.noise
+    options = {
+        "n_samples": config.samples,
+        "random_state": config.generator_seed,
+        "n_features": D,
+        "n_informative": max(2, D // 2),
+        "n_redundant": 0,
+        "n_classes": K,
+        "n_clusters_per_class": 1,
+        "centers": K,
+        "noise": noise,
+        "cluster_std": noise,
+        "flip_y": noise,
+        "factor": 0.5,
+    }
+    known = inspect.signature(make).parameters
+    try:
+        X, y = make(**{name: value for name, value in options.items() if name in known})
+    except (ValueError, MemoryError) as error:
+        raise ConfigError(f"data: cannot generate {config.source}: {one_line(error)}") from None
+    return {"data": X, "target": y}
+
+
+def _fetch(config: DataConfig) -> Any:
+    """A set that scikit-learn has in its data home, or downloads to it."""
+    from sklearn import datasets
+    from sklearn.datasets._openml import OpenMLError
+
+    source, options = config.source, {"n_retries": 1, "delay": 1.0}
+    if source == "lfw_people":
+        options["min_faces_per_person"] = LFW_MIN_FACES
+    # fetchers print, log and warn; what matters is raised
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            if source.startswith("openml:"):
+                _, name, version, *_ = f"{source}:active".split(":")
+                return datasets.fetch_openml(
+                    name,
+                    version=version if version == "active" else int(version),
+                    target_column=config.target or "default-target",
+                    as_frame=False,
+                    parser="auto" if importlib.util.find_spec("pandas") else "liac-arff",
+                    **options,
+                )
+            return getattr(datasets, f"fetch_{source}")(**options)
+        except OSError as error:
+            others = f"without a network there are {', '.join((*BUNDLED, *GENERATORS))}"
+            raise DataError(
+                f"{source}: cannot be downloaded ({one_line(error)}); {others}"
+            ) from None
+        except ImportError as error:
+            raise DataError(f"{source}: needs another package: {one_line(error)}") from None
+        except OpenMLError as error:
+            raise ConfigError(f"data.source: there is no {source}: {one_line(error)}") from None
+        except Exception as error:  # a damaged cache can raise anything
+            if isinstance(error, KeyError) and config.target:
+                raise ConfigError(f"{source}: has no target column {config.target!r}") from None
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise DataError(f"{source}: cannot be loaded: {reason}") from None

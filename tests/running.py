@@ -1,0 +1,87 @@
+"""Commands run in this process, quick runs to give them, and what a run came to."""
+
+import contextlib
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from minnet import cli, runs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass
+class Answer:
+    """How a command ended, and what it wrote to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    def line(self) -> str:
+        """All that it wrote to stderr: one line."""
+        (line,) = self.err.splitlines()
+        assert line.startswith("minnet: ")
+        return line.removeprefix("minnet: ")
+
+    def notes(self) -> list[str]:
+        """All that it wrote to stderr: notes."""
+        lines = self.err.splitlines()
+        assert all(line.startswith("minnet: note: ") for line in lines)
+        return [line.removeprefix("minnet: note: ") for line in lines]
+
+
+def command(*arguments: object) -> Answer:
+    """A command of minnet, in this process."""
+    out, err = io.StringIO(newline=""), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            code = exit.code
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def train(*arguments: str) -> Answer:
+    """`minnet train`, in this process."""
+    return command("train", *arguments)
+
+
+def write_rows(
+    row: int = -1, cell: str = "", heads: str = "a,b,label", label: str = "", labels: str = "xyz"
+) -> None:
+    """own.toml, a config for quick runs, and its own.csv: 120 rows of two numbers and one of three
+    labels, the same each time except for one row."""
+    rng = np.random.default_rng(0)
+    lines = [heads]
+    for i, (a, b) in enumerate(rng.normal(size=(120, 2)).tolist()):
+        own, y = i == row, i % 3
+        first, last = own and cell, own and label
+        lines.append(f"{first or a + y},{b - y},{last or labels[y]}")
+    Path("own.csv").write_text("\n".join(lines) + "\n")
+    config = "[data]\nsource = 'own.csv'\n[model]\nhidden = [8]\n"
+    Path("own.toml").write_text(f"{config}[train]\nepochs = 4\npatience = 0\nbatch_size = 20\n")
+
+
+def files(folder: Path | str = ".") -> dict[str, bytes]:
+    """The content of each file below a folder, by name."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def result(folder: Path | str) -> dict:
+    return json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
+
+
+def end(folder: Path | str) -> tuple:
+    """All that a run came to, except for its seconds and whether it was interrupted at the end."""
+    folder = Path(folder)
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    seconds = rows[0].index("seconds")
+    figures = {k: v for k, v in result(folder).items() if k not in ("seconds", "interrupted")}
+    assert set(files(folder)) == set(runs.RUN_FILES)
+    metrics = [row[:seconds] + row[seconds + 1 :] for row in rows]
+    return (folder / "model.npz").read_bytes(), metrics, figures

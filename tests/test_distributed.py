@@ -1,0 +1,298 @@
+"""Processes that train as one, started for real by mpiexec, more of them than there are cores; and
+the number of threads of BLAS."""
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import result
+from sklearn.datasets import dump_svmlight_file, load_iris
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import minnet
+from minnet import cli, distributed
+
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+ROOT = Path(minnet.__file__).parent.parent
+
+
+@contextlib.contextmanager
+def started(n, *arguments):
+    """Python in n processes; none is left behind."""
+    line = [MPIEXEC, "-n", str(n), sys.executable, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(line, **pipes, env=env, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def ranks(n, *arguments):
+    """How n processes end: the exit code, and what they print."""
+    with started(n, *arguments) as process:
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+
+def train(n, *arguments):
+    return ranks(n, "-m", "minnet", "train", *arguments)
+
+
+def theta(folder):
+    return minnet.load(folder).net.theta
+
+
+def metrics(folder):
+    with Path(folder, "metrics.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    return [{k: float(v) for k, v in row.items() if v and k != "seconds"} for row in rows]
+
+
+def same_end(one, three, **tolerance):
+    """Two runs ended alike, up to the order in which numbers were added."""
+    np.testing.assert_allclose(theta(three), theta(one), **{"rtol": 0, "atol": 1e-10} | tolerance)
+    assert len(metrics(three)) == len(metrics(one))
+    if not tolerance:
+        for ours, theirs in zip(metrics(three), metrics(one), strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-8)
+        ours, theirs = result(three), result(one)
+        for name in theirs.keys() - {"seconds"}:
+            is_float = isinstance(theirs[name], float)
+            assert ours[name] == (
+                pytest.approx(theirs[name], rel=1e-8) if is_float else theirs[name]
+            )
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# The same as in one process
+
+EXACT = ["iris", "model.dtype=float64", "train.batch_size=31", "train.epochs=4"]
+RUNS = {
+    "plain": [],
+    "dropout": ["model.dropout=0.3", "train.class_weight=balanced", "train.label_smoothing=0.1"],
+    "early": ["train.patience=1", "train.max_grad_norm=0.5", "train.watch=accuracy"],
+    "l2": ["optimizer.name=momentum", "optimizer.weight_decay=0.01"],
+    "one_batch": ["data.validation_size=0", "train.batch_size=100000"],
+    "few_rows": ["train.batch_size=2", "train.epochs=1", "data.test_size=0.9"],
+    "sparse": ["data.source=iris.svm"],
+    "on_the_disk": ["data.source=rows", "model.dtype=float32"],
+}
+MANY = """
+import json, sys
+from minnet import cli
+from minnet.data import arrays
+arrays.MAPPED_BYTES = 1  # so that the rows of a folder stay on the disk
+for name, settings in json.loads(sys.argv[1]).items():
+    code = cli.main(["train", *settings, "--out", f"{sys.argv[2]}/{name}"])
+    assert code == 0, name
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """All RUNS, by one process and by three."""
+    folder = tmp_path_factory.mktemp("runs")
+    X, y = load_iris(return_X_y=True)
+    with contextlib.chdir(folder):
+        dump_svmlight_file(X, y, "iris.svm")
+        Path("rows").mkdir()
+        np.save("rows/X.npy", X)
+        np.save("rows/y.npy", y)
+        settings = json.dumps({name: EXACT + own for name, own in RUNS.items()})
+        for n in (1, 3):
+            code, out, err = ranks(n, "-c", MANY, settings, n)
+            assert (code, err) == (0, "")
+            assert out.count("test part") == len(RUNS)  # the first process alone speaks
+    return folder
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_three_processes_end_where_one_does(folder, name):
+    rough = {"atol": 2e-3} if name == "on_the_disk" else {}  # in float32
+    same_end(folder / "1" / name, folder / "3" / name, **rough)
+
+
+AVERAGE = """
+import numpy as np
+from minnet import distributed
+team = distributed.team()
+r, gradients, losses = team.rank, np.arange(12.0).reshape(4, 3), np.array([1.0, 5, 2, 0])
+for dtype, tolerance in (("float32", 1e-6), ("float64", 1e-15)):
+    w, dtheta = np.array([2.0, 0, 6, 1]), gradients[r].astype(dtype)
+    loss, weight, right, wish, none = team.average(dtheta, losses[r], w[r], r, r == 1, False)
+    assert (weight, right, wish, none) == (9, 6, 1, 0)
+    np.testing.assert_allclose(dtheta, w @ gradients / 9, rtol=tolerance)
+    assert abs(loss - w @ losses / 9) < 10 * tolerance
+    dtheta = gradients[r].astype(dtype)  # where no row has weight, what there is stays
+    assert team.average(dtheta, losses[r], 0.0) == (losses[r], 0)
+    assert (dtheta == gradients[r]).all()
+assert team.add(np.array([r, 1])).tolist() == [6, 4]
+"""
+
+
+def test_the_average_is_that_by_weight_and_counts_and_wishes_are_added():
+    assert ranks(4, "-c", AVERAGE) == (0, "", "")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 32])
+def test_shares_are_even_and_together_are_all(n, size):
+    class Comm:
+        def __init__(self, rank):
+            self.Get_rank, self.Get_size = (lambda: rank), (lambda: size)
+
+    shares = [distributed.Ranks(Comm(rank)).share(n) for rank in range(size)]
+    assert [i for share in shares for i in range(n)[share]] == list(range(n))
+    lengths = [share.stop - share.start for share in shares]
+    assert max(lengths) - min(lengths) <= 1
+    assert distributed.ALONE.share(n) == slice(0, n)
+
+
+# How they end
+
+LONG = [*EXACT, "train.epochs=60", "train.patience=0", "model.dropout=0.2", "--quiet"]
+LONG += ["train.checkpoint_seconds=0", "--out"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_signal_ends_all_after_the_step_and_another_number_of_processes_resumes():
+    assert cli.main(["train", *LONG, "whole"]) == 0
+    with started(2, "-m", "minnet", "train", *LONG, "run") as process:
+        while not (Path("run/metrics.csv").exists() and len(metrics("run")) > 2):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        lines = process.communicate(timeout=100)[1].splitlines()
+    hint = "the best weights so far are in run; resume with: minnet train --resume run"
+    assert [line for line in lines if "minnet:" in line] == [f"minnet: interrupted; {hint}"]
+    assert 3 <= result("run")["epochs"] < 60
+    assert train(3, "--resume", "run", "--quiet")[0] == 0
+    same_end("whole", "run")
+
+
+FAILING = """
+import os, sys
+from minnet import cli, distributed, training
+update = training.update
+def fails(net, recipe, state, last=False):
+    if state.t == 10 and distributed.team().rank == {rank}:
+        {does}
+    update(net, recipe, state, last)
+training.update = fails
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("rank", "does", "line"),
+    [
+        (2, 'raise ValueError("so it\\n goes")', "rank 2 of 3: ValueError: so it goes"),
+        (1, "raise MemoryError", "rank 1 of 3: out of memory: try a smaller model.hidden or trai"),
+        (0, 'raise RuntimeError("first")', "RuntimeError: first"),
+        (2, "os.kill(os.getpid(), 9)", None),
+    ],
+)
+def test_a_process_that_fails_ends_all_and_the_run_can_be_resumed(rank, does, line):
+    code, _, err = ranks(3, "-c", FAILING.format(rank=rank, does=does), "train", *LONG, "run")
+    if line:
+        assert code == 1
+        assert err.startswith(f"minnet: {line}") and err.count("\n") == 1
+        return
+    assert code and 0 < len(metrics("run")) < 60
+    assert cli.main(["train", *LONG, "whole"]) == cli.main(["train", "--resume", "run"]) == 0
+    same_end("whole", "run")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["train.epochz=3"], 2, "unknown key 'train.epochz'; did you mean train.epochs?"),
+        (["iris", "--out", "there"], 2, "there: exists; "),  # met by the first process alone
+        (["iris", "--repeat", "3"], 2, "--repeat starts its own processes: leave out mpiexec"),
+        (["iris", "optimizer.learning_rate=1e37"], 1, "training diverged in epoch 1 at step"),
+    ],
+)
+def test_a_mistake_that_all_meet_is_said_once(arguments, code, line):
+    Path("there").mkdir()
+    Path("there/config.toml").write_text("")
+    ended, _, err = train(3, *arguments)
+    assert ended == code
+    assert err.startswith(f"minnet: {line}") and err.count("\n") == 1
+
+
+def test_the_config_is_printed_once():
+    assert train(2, "digits", "--print-config")[1].count("[train]") == 1
+
+
+def test_a_launcher_without_mpi4py_or_of_another_mpi_is_a_problem_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    assert cli.main(["train", "digits", "--print-config"]) == 1
+    said = "mpiexec started 2 processes, but mpi4py sees one: they are of different MPIs"
+    assert capsys.readouterr().err == f"minnet: {said}\n"
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert cli.main(["train", "digits", "--print-config"]) == 1
+    assert "pip install 'minnet[mpi]'" in capsys.readouterr().err
+
+
+# Threads of BLAS
+
+
+def threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("outside", [1, 3])
+@pytest.mark.parametrize(("cores", "large"), [(None, 1), (1, 1), (2, 2), (64, 2)])
+@pytest.mark.parametrize("told", [True, False])  # by the system, which cores may be used
+def test_large_batches_get_two_threads_if_there_are_two_cores_and_small_ones_one(
+    monkeypatch, outside, cores, large, told
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores or 1), raising=False)
+    if not told:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    for work, expected in ((distributed.LARGE - 1, 1), (distributed.LARGE, large), (1e15, large)):
+        with threadpool_limits(outside, user_api="blas"):
+            with contextlib.suppress(KeyError), distributed.blas_threads(work):
+                assert threads() == {expected}
+                raise KeyError  # the number comes back after an error too
+            assert threads() == {outside}
+            with distributed.blas_threads(work, at_most_now=True):
+                assert threads() == {min(expected, outside)}
+
+
+def test_nets_that_train_at_once_in_one_process_get_one_thread_each(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    meeting, seen, before = threading.Barrier(3, timeout=30), [], threads()
+
+    def work():
+        with distributed.blas_threads(distributed.LARGE):
+            meeting.wait()
+            seen.append(threads())
+            meeting.wait()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert seen == [{1}] * 3
+    assert threads() == before

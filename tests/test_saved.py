@@ -1,0 +1,90 @@
+"""Runs as their folders have them: whole, unfinished, repeated or damaged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minnet import config, runs, sweep
+from minnet.errors import ConfigError, DataError, MinnetError
+from minnet.report import saved
+
+HEAD = ",".join(sorted(saved.COLUMNS)) + "\n"
+METRICS = HEAD + "1,0.9,0.1,0.5,0.5,0.01,,\n2,0.7,0.1,0.5,0.25,0.01,,\n"
+SCORES = {"precision": [1, 0.5], "recall": [0.5, 1], "f1": [0.7, 0.7], "rows": [2, 2]}
+RESULT = {"test_accuracy": 0.75, "test_loss": 0.5, "macro_f1": 0.7, "seconds": 0.5}
+RESULT |= {"best_epoch": 2, "epochs": 2, "parameters": 10, "interrupted": False}
+RESULT |= {"rows": {"train": 12, "test": 4}, "classes": ["a", "b"], "versions": {"minnet": "0.1.0"}}
+RESULT |= {"per_class": SCORES, "confusion": [[1, 1], [0, 2]]}
+
+
+def a_run(folder, result=RESULT, metrics=METRICS, overrides=()):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = config.dumps(config.load(None, ["data.source=iris", *overrides]))
+    (folder / "config.toml").write_text(text)
+    (folder / "metrics.csv").write_text(metrics)
+    if result is not None:
+        (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def test_a_run_has_its_own_name_its_config_its_columns_and_its_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(a_run(tmp_path / "one"))
+    group = saved.read(Path())
+    assert (group.name, group.planned, group.figures) == ("one", 1, {})
+    assert group.runs[0].config.data.source == "iris"
+    assert group.runs[0].epochs["train_loss"].tolist() == [0.5, 0.25]
+    assert np.isnan(group.runs[0].epochs["validation_loss"]).all()
+    assert group.results == [RESULT] and group.mean("test_loss") == 0.5
+
+
+def test_a_run_without_a_result_is_unfinished_and_may_have_no_epochs_yet(tmp_path):
+    group = saved.read(a_run(tmp_path / "one", None, HEAD))
+    assert group.results == [] and group.mean("test_accuracy") == 0
+    assert all(column.shape == (0,) for column in group.runs[0].epochs.values())
+
+
+@pytest.mark.parametrize("accuracies", [[0.5, None, 0.7], [0.5], []])
+def test_a_repeated_run_has_the_runs_that_have_begun_and_the_spread_of_the_finished(
+    tmp_path, accuracies
+):
+    plan = sweep.begin(tmp_path, config.load(None, ["data.source=iris"]), 5)
+    for i, accuracy in enumerate(accuracies):
+        result = None if accuracy is None else RESULT | {"test_accuracy": accuracy}
+        a_run(plan.folders[i], result, overrides=plan.overrides(i))
+    group = saved.read(tmp_path)
+    assert [run.folder for run in group.runs] == plan.folders[: len(accuracies)]
+    finished = [accuracy for accuracy in accuracies if accuracy]
+    assert group.planned == 5 and len(group.results) == len(finished)
+    assert group.mean("test_accuracy") == pytest.approx(np.mean(finished or 0))
+    many = len(finished) > 1
+    assert group.figures == (sweep.summary(plan.config, group.results) if many else {})
+
+
+WRONG = [{"confusion": [[1, "1"], [0, 2]]}, {"confusion": [[1, 2, 3]] * 3}, {"rows": {"train": 12}}]
+WRONG += [{"per_class": {"x": 1}}, *({name: "x"} for name in RESULT if name != "interrupted")]
+WITHOUT = [{key: RESULT[key] for key in RESULT if key != name} for name in RESULT]
+TEXTS = ["", "{", "[]", "null", "[" * 100_000, *map(json.dumps, WITHOUT)]
+DAMAGED = [("result.json", text) for text in TEXTS]
+DAMAGED += [("result.json", json.dumps(RESULT | change)) for change in WRONG]
+DAMAGED += [("metrics.csv", text) for text in ("", "{", "[]\n1,2\n", "epoch\n1\n")]
+DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,,,,\n")]
+DAMAGED += [(name, "\udcff\udcfe\0") for name in ("result.json", "metrics.csv", runs.REPEAT_FILE)]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content):
+    path = a_run(tmp_path) / name
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DataError) as error:
+        saved.read(tmp_path)
+    assert str(error.value).startswith(f"{path}: ") and len(str(error.value).splitlines()) == 1
+
+
+def test_a_folder_without_a_run_and_a_name_that_is_too_long_are_named(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(ConfigError, match=f"^{folder}: no run here: config.toml is missing$"):
+            saved.read(folder)
+    with pytest.raises(MinnetError, match=r"aaa: cannot be read: File name too long"):
+        saved.read(tmp_path / ("a" * 300))

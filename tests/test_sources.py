@@ -1,0 +1,411 @@
+"""What the name of a source means: a set of scikit-learn, a generator, OpenML, a file."""
+
+import gzip
+import importlib.util
+import sys
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import datahome
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn import datasets as sklearn_datasets
+
+from minnet import data
+from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
+from minnet.data import sources
+from minnet.data.table import Reading
+from minnet.errors import ConfigError, DataError
+
+WEATHER = """@RELATION weather
+@ATTRIBUTE outlook {sunny,'partly cloudy',rainy}
+@ATTRIBUTE temperature REAL
+@ATTRIBUTE windy {no,yes}
+@ATTRIBUTE play {yes,no}
+@DATA
+sunny,29.5,no,no
+'partly cloudy',28,no,yes
+rainy,21,yes,yes
+?,18.5,yes,no
+"""
+WORDS = """@RELATION words
+@ATTRIBUTE comet NUMERIC
+@ATTRIBUTE wheel NUMERIC
+@ATTRIBUTE chain NUMERIC
+@ATTRIBUTE topic {space,bicycles}
+@DATA
+{0 1.5, 3 space}
+{3 bicycles}
+{1 2, 2 0.5, 3 bicycles}
+"""
+
+
+@pytest.fixture(autouse=True)
+def tries(monkeypatch):
+    """The addresses that were asked for; none is reached, and nobody waits."""
+    addresses = []
+
+    def refuse(opener, request, *rest):
+        addresses.append(getattr(request, "full_url", request))
+        raise URLError("no network")
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    return addresses
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def weather(home):
+    datahome.openml(home, "weather", WEATHER, "play")
+
+
+@pytest.fixture(params=["with pandas", "without pandas"])
+def pandas_or_not(request, monkeypatch):
+    find_spec = importlib.util.find_spec
+    if request.param == "without pandas":
+        if find_spec("pandas"):
+            monkeypatch.setattr("pandas.read_csv", None)
+        absent = {"pandas": None}
+        found = lambda name: absent.get(name, name in absent or find_spec(name))  # noqa: E731
+        monkeypatch.setattr("importlib.util.find_spec", found)
+
+
+def load(source, **keys):
+    """The table of a set, and its labels, the set's own names for them if it has any."""
+    table, names = sources.load_set(DataConfig(source=source, **keys))
+    labels = np.unique(table.y)
+    named = names is not None and len(names) == len(labels) and table.y.dtype.kind in "iu"
+    return table, (np.asarray(names)[table.y] if named else table.y).tolist()
+
+
+def error(kind, function, *arguments, **keys):
+    """The message of the error that is raised, which must be of this kind and one line."""
+    with pytest.raises(kind) as caught:
+        function(*arguments, **keys)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+# Sets that come with scikit-learn, and that it generates
+
+
+@pytest.mark.parametrize(
+    ("source", "N", "D", "classes", "first"),
+    [
+        ("iris", 150, 4, ["setosa", "versicolor", "virginica"], "sepal length (cm)"),
+        ("wine", 178, 13, ["class_0", "class_1", "class_2"], "alcohol"),
+        ("breast_cancer", 569, 30, ["malignant", "benign"], "mean radius"),
+        ("digits", 1797, 64, list(range(10)), "pixel_0_0"),
+    ],
+)
+def test_a_bundled_set_loads_with_its_own_names(source, N, D, classes, first):
+    loaded = data.load(DataConfig(source=source))
+    original = getattr(sklearn_datasets, f"load_{source}")()
+    assert (loaded.name, loaded.classes.tolist(), loaded.reading) == (source, classes, {})
+    assert loaded.table.X.shape == (N, D) and loaded.table.names[0] == first
+    np.testing.assert_array_equal(loaded.table.X, original.data)
+    np.testing.assert_array_equal(loaded.y, original.target)
+    assert source in BUNDLED and len(BUNDLED) == 4
+
+
+@pytest.mark.parametrize("source", GENERATORS)
+def test_a_generator_makes_the_rows_it_is_asked_for(source):
+    wide = source not in ("moons", "circles")
+    keys = {"samples": 90, "features": 5 if wide else 2, "classes": 4 if wide else 3}
+    (made, y), (again, _) = load(source, **keys), load(source, **keys)
+    others = [load(source, **keys, generator_seed=1)]
+    others += [load(source, **keys, noise=0.9)] if source != GENERATORS[-1] else []
+    D, K = (5, 4) if wide else (2, 2)
+    assert made.X.shape == (90, D) and made.X.dtype == np.float64
+    assert sorted(set(y)) == list(range(K)) and made.names == [f"x{j}" for j in range(D)]
+    np.testing.assert_array_equal(made.X, again.X)
+    assert not any(np.array_equal(made.X, other.X) and y == labels for other, labels in others)
+
+
+def test_a_generator_makes_what_that_of_scikit_learn_does():
+    moons = sklearn_datasets.make_moons(50, random_state=0)[0]
+    np.testing.assert_array_equal(load("moons", samples=50, noise=0)[0].X, moons)
+    circles, y = load("circles", samples=50, noise=0)
+    np.testing.assert_allclose(np.linalg.norm(circles.X, axis=1), np.where(y, 0.5, 1))
+    options = {"n_informative": 3, "n_redundant": 0, "n_clusters_per_class": 1, "flip_y": 0.2}
+    expected, labels = sklearn_datasets.make_classification(
+        80, 6, n_classes=3, random_state=4, **options
+    )
+    made, y = load("classification", samples=80, features=6, generator_seed=4)
+    np.testing.assert_array_equal(made.X, expected)
+    assert y == labels.tolist()
+    blobs, y = load("blobs", samples=6000, noise=3.0)
+    deviations = [blobs.X[np.equal(y, k)].std(axis=0) for k in range(3)]
+    assert deviations == pytest.approx(np.full((3, 2), 3.0), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"source": "classification", "features": 1},
+        {"source": "classification", "classes": 5},
+        {"source": "gaussian_quantiles", "samples": 2, "classes": 3},
+        {"source": "blobs", "samples": 10**9, "features": 10**6},
+    ],
+)
+def test_settings_that_a_generator_cannot_meet_are_a_config_error(keys):
+    assert error(ConfigError, load, **keys).startswith(f"data: cannot generate {keys['source']}: ")
+
+
+# Sets that scikit-learn has downloaded
+
+
+def test_covtype_is_read_from_the_data_home(home, tries):
+    datahome.covtype(home)
+    table, y = load("covtype")
+    np.testing.assert_array_equal(table.X, np.arange(14 * 54).reshape(14, 54))
+    assert y == [1, 2, 3, 4, 5, 6, 7] * 2
+    assert table.names[0] == "Elevation" and len(table.names) == 54 and not tries
+
+
+def test_text_in_kddcup99_is_text(home):
+    datahome.kddcup99(home)
+    table, y = load("kddcup99")
+    assert {name: cells.tolist() for name, cells in table.text.items()} == {
+        "protocol_type": ["tcp", "udp", "tcp"],
+        "service": ["http", "domain_u", "smtp"],
+        "flag": ["SF", "SF", "REJ"],
+    }
+    assert table.X.shape == (3, 38) and table.X.dtype == np.float64
+    assert table.X[:, table.names.index("duration")].tolist() == [5, 0, 7]
+    assert table.X[:, table.names.index("serror_rate")].tolist() == [0.5, 0.5, 0.5]
+    assert y == ["normal.", "smurf.", "normal."]
+
+
+def test_20newsgroups_stays_sparse_and_knows_its_words(home):
+    datahome.newsgroups(home)
+    for _ in range(2):  # the second time scikit-learn reads the counts that it has stored
+        table, y = load("20newsgroups_vectorized")
+        assert table.sparse and table.names == ["and", "chain", "comet", "moon", "wheel"]
+        of_space = table.X[:, [2]].toarray().ravel() > 0
+        assert y == np.where(of_space, "sci.space", "rec.bicycles").tolist()
+        np.testing.assert_allclose(table.X.multiply(table.X).sum(axis=1), 1)
+
+
+def test_olivetti_faces_are_40_people_of_10_pictures(home):
+    datahome.olivetti_faces(home)
+    table, y = load("olivetti_faces")
+    assert table.X.shape == (400, 4096) and table.X.min() == 0 and table.X.max() == 1
+    assert np.bincount(y).tolist() == [10] * 40
+    np.testing.assert_allclose(table.X[:, 1], (100 + np.array(y)) / 200, rtol=1e-6)
+
+
+def test_lfw_people_are_those_with_at_least_70_pictures(home):
+    datahome.lfw_people(home)
+    table, y = load("lfw_people")
+    assert [y.count(name) for name in ("Ada Lovelace", "Alan Turing")] == [70, 70]
+    grey = np.where(np.array(y) == "Alan Turing", 200, 40)
+    np.testing.assert_allclose(table.X.mean(axis=1) * 255, grey, atol=2)
+
+
+@pytest.mark.usefixtures("pandas_or_not", "weather")
+def test_an_openml_set_is_the_same_with_pandas_and_without(tries):
+    table, y = load("openml:weather")
+    assert {name: cells.tolist() for name, cells in table.text.items()} == {
+        "outlook": ["sunny", "partly cloudy", "rainy", "nan"],
+        "windy": ["no", "no", "yes", "yes"],
+    }
+    assert table.X.tolist() == [[29.5], [28], [21], [18.5]] and table.names == ["temperature"]
+    assert y == ["no", "yes", "yes", "no"] and not tries
+    table, y = load("openml:weather", target="windy")
+    assert y == ["no", "no", "yes", "yes"] and table.columns == ["temperature", "outlook", "play"]
+    message = error(ConfigError, load, "openml:weather", target="wind")
+    assert message == "openml:weather: has no target column 'wind'"
+
+
+@pytest.mark.usefixtures("pandas_or_not")
+def test_a_sparse_openml_set_stays_sparse(home):
+    datahome.openml(home, "words", WORDS, "topic")
+    table, y = load("openml:words")
+    assert sp.issparse(table.X) and table.names == ["comet", "wheel", "chain"]
+    np.testing.assert_array_equal(table.X.toarray(), [[1.5, 0, 0], [0, 0, 0], [0, 2, 0.5]])
+    assert y == ["space", "bicycles", "bicycles"]
+
+
+@pytest.mark.usefixtures("pandas_or_not")
+def test_a_numeric_target_of_openml_has_whole_numbers_for_classes(home):
+    arff = "@RELATION counts\n@ATTRIBUTE a REAL\n@ATTRIBUTE b REAL\n@DATA\n0.5,9\n1.5,1\n2.5,9\n"
+    datahome.openml(home, "counts", arff, "b")
+    table, y = load("openml:counts")
+    assert (table.X.tolist(), y) == ([[0.5], [1.5], [2.5]], [9, 1, 9])
+
+
+@pytest.mark.usefixtures("weather")
+def test_a_version_of_an_openml_set_can_be_chosen(home):
+    datahome.openml(home, "weather", WEATHER.replace("29.5", "30.5"), "play", version=2)
+    found = [load(f"openml:weather{v}")[0].X[0, 0] for v in ("", ":1", ":2")]
+    assert found == [29.5, 29.5, 30.5]
+
+
+@pytest.mark.usefixtures("pandas_or_not")
+@pytest.mark.parametrize("targets", [(), ("play", "windy")])
+def test_an_openml_set_needs_one_target(home, targets):
+    datahome.openml(home, "weather", WEATHER, *targets)
+    error(DataError, load, "openml:weather")
+
+
+def test_an_openml_set_that_does_not_exist_is_a_config_error(home, monkeypatch):
+    def not_there(opener, request, *rest):
+        raise HTTPError(request.full_url, 412, "Precondition Failed", {}, None)
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", not_there)
+    for source in ("openml:nosuch", "openml:nosuch:3"):
+        assert error(ConfigError, load, source).startswith(f"data.source: there is no {source}: ")
+    for version in ("", "one", "0", "-1", "1.5"):
+        source = f"openml:weather:{version}"
+        assert error((DataError, ConfigError), load, source)
+
+
+# Sets that cannot be loaded
+
+
+@pytest.mark.parametrize("source", [*FETCHED, "openml:weather", "openml:weather:2"])
+def test_without_a_network_the_error_names_what_can_be_had(source, home, tries, capsys):
+    message = error(DataError, load, source)
+    assert message.startswith(f"{source}: cannot be downloaded (<urlopen error no network>)")
+    assert message.endswith(", ".join((*BUNDLED, *GENERATORS)))
+    assert len(tries) == 2 and capsys.readouterr() == ("", "")
+
+
+def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
+    def broken(opener, request, *rest):
+        raise HTTPError(request.full_url, 503, "Service\nUnavailable", {}, None)
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", broken)
+    assert "503: Service Unavailable" in error(DataError, load, "openml:weather")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"damaged", lambda content: content[: len(content) // 2]]
+)
+@pytest.mark.parametrize(
+    ("source", "build", "file"),
+    [
+        ("covtype", datahome.covtype, "samples_py3"),
+        ("kddcup99", datahome.kddcup99, "targets"),
+        ("20newsgroups_vectorized", datahome.newsgroups, "20news-bydate_py3.pkz"),
+        ("lfw_people", datahome.lfw_people, "Ada_Lovelace_0001.jpg"),
+        ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "41.gz"),
+    ],
+)
+def test_a_damaged_file_in_the_data_home_is_an_error(source, build, file, damage, home, capsys):
+    build(home)
+    damaged = list(home.rglob(file))
+    assert damaged
+    for path in damaged:
+        path.write_bytes(damage(path.read_bytes()))
+    assert error(DataError, load, source).startswith(f"{source}: cannot be ")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pictures_without_pillow_are_an_error_that_says_so(home, monkeypatch):
+    datahome.lfw_people(home)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    message = error(DataError, load, "lfw_people")
+    assert message.startswith("lfw_people: needs another package: ") and "PIL" in message
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [(np.nan, "is missing"), (np.inf, "holds inf"), (-np.inf, "holds -inf")]
+)
+def test_a_number_that_is_not_finite_is_named_by_row_and_column(home, value, what):
+    X = np.zeros((14, 54))
+    X[3, 2] = value
+    datahome.covtype(home, X)
+    message = f"covtype: row 3, column 'Slope' {what}: every value must be a finite number"
+    assert error(DataError, load, "covtype") == message
+    datahome.openml(home, "words", WORDS.replace("2 0.5", f"2 {value}"), "topic")
+    assert error(DataError, load, "openml:words").startswith(
+        f"openml:words: row 2, column 'chain' {what}"
+    )
+
+
+@pytest.mark.usefixtures("pandas_or_not")
+def test_text_among_numbers_is_an_error_in_one_line(home):
+    X = np.zeros((14, 54), object)
+    X[3, 5] = "a"
+    datahome.covtype(home, X)
+    message = error(DataError, load, "covtype")
+    assert message.startswith("covtype: has text in a column of numbers: could not convert")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (np.array([1, 0.5, 2]), "covtype: row 1, column 'y' holds 0.5, not a label"),
+        (np.array([1, 2, np.nan]), "covtype: row 2, column 'y' holds nan, not a label"),
+        (np.array(["a", None, "b"], object), "covtype: row 1, column 'y' has no label"),
+        (np.array([4, 4, 4]), "covtype: has only one class, 4"),
+        (np.array(["a", "a", "a"]), "covtype: has only one class, a"),
+        (np.array([[1, 2], [2, 1], [1, 1]]), "covtype: has a target of shape (3, 2) instead of"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_an_error(home, target, message):
+    datahome.covtype(home, np.zeros((3, 54)), target)
+    config = DataConfig(source="covtype")
+    assert error(DataError, data.load, config).startswith(message)
+
+
+# Files
+
+
+FOREIGN = pytest.mark.parametrize(("magic", "what"), sources.FOREIGN.items(), ids=str)
+
+
+@FOREIGN
+@pytest.mark.parametrize("name", ["t.csv", "t"])
+def test_a_file_of_a_foreign_format_is_named_by_it(magic, what, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(magic + b"\n1,2\n" * 9)
+    message = error(DataError, sources.read, name, Reading())
+    assert message == f"{name}: is {what}: save it as CSV in UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("none.csv", "none.csv: cannot be read: No such file or directory"),
+        ("none.npz", "none.npz: cannot be read: No such file or directory"),
+        ("none.svm", "none.svm: cannot be read: No such file or directory"),
+        ("/dev/null", "/dev/null: is not a file: save the data in one"),
+        ("a\0b", "a\\x00b: cannot be read: embedded null byte"),
+        ("two\nlines", "two lines: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_path_that_is_no_file_is_refused(path, message):
+    assert error(DataError, sources.read, path, Reading()) == message
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.svm", "t.svm.gz"])
+def test_progress_is_told_every_byte_of_the_file_once(name, tmp_path):
+    lines = "1,2,u\n" if "csv" in name else "1 1:2 3:4 # note\n0 2:1\n"
+    content, path, counts = (
+        ("a,b,y\n" * ("csv" in name) + lines * 9000).encode(),
+        tmp_path / name,
+        [],
+    )
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    sources.read(path, Reading(), counts.append)
+    assert sum(counts) == path.stat().st_size and len(counts) > 1
+
+
+def test_what_does_not_fit_into_memory_is_said_so(tmp_path, monkeypatch):
+    def too_large(blocks):
+        raise MemoryError
+
+    monkeypatch.setattr("minnet.data.arrays.stack", too_large)
+    path = tmp_path / "t.csv"
+    assert error(DataError, sources.read, path, Reading()) == f"{path}: does not fit into memory"
