@@ -20,6 +20,7 @@ from minnet.data import Part
 from minnet.distributed import ALONE, Alone
 from minnet.errors import ConfigError, TrainingError
 
+LARGEST = sys.float_info.max
 EXPLODED = 1e4  # a run is given up when its loss exceeds this multiple of the first
 
 
@@ -110,7 +111,7 @@ class State:
     weight: float = 0.0
     correct: int = 0
     first_loss: float = math.nan
-    limit: float = sys.float_info.max
+    limit: float = LARGEST
     best_figure: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
@@ -239,9 +240,9 @@ def train(
         while state.step < steps and not stopped:
             rows = order[state.step * size : (state.step + 1) * size]
             due = 0 < recipe.checkpoint_seconds <= time.perf_counter() - saved
-            loss, weight, right = gradient(net, part, rows, recipe, state, team)
-            stopped, due = _share(state, loss, weight, right, (stop.is_set(), due), team)
-            state.step += 1
+            figures = gradient(net, part, rows, recipe, state, team)
+            figures = team.average(net.dtheta, *figures, stop.is_set(), due)
+            stopped, due = _add(state, *figures)
             update(net, recipe, state, last=state.step == steps)
             stopped = stopped or (team.size == 1 and stop.is_set())
             if due and state.step < steps:
@@ -285,17 +286,11 @@ def gradient(
     return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=1) == y))
 
 
-def _share(
-    state: State,
-    loss: float,
-    weight: float,
-    right: int,
-    wishes: tuple[bool, bool],
-    team: Alone,
-) -> tuple[bool, bool]:
-    """Average gradient and loss over the team, record them, and return whether any process has each
-    wish."""
-    loss, weight, *sums = team.average(state.net.dtheta, loss, weight, right, *wishes)
+def _add(
+    state: State, loss: float, weight: float, right: float, *asked: float
+) -> tuple[float, ...]:
+    """Add a step's figures to those of the epoch, and return what was asked for."""
+    state.step += 1
     state.t += 1
     if not loss <= state.limit:
         raise _diverged(f"the loss is {loss:.3g}", state)
@@ -303,36 +298,33 @@ def _share(
         state.first_loss, state.limit = loss, EXPLODED * max(loss, math.log(state.net.K))
     state.losses += loss * weight
     state.weight += weight
-    state.correct += int(sums[0])
-    return bool(sums[1]), bool(sums[2])
+    state.correct += int(right)
+    return asked
 
 
 def update(net: MLP, recipe: Recipe, state: State, last: bool = False) -> None:
     """Step t = 1, 2, ... of the optimizer, from net.dtheta, which is used up: clip, then update.
 
     In the last step of an epoch, state.norms becomes the norm of each layer's gradient, before it
-    is clipped, and the norm of each layer's update relative to that of [W; b]; no file holds
-    infinity, so the largest number stands for it."""
-    state.rate = recipe.schedule.rate(state.t - 1)
-    before = net.theta.copy() if last else net.theta
-    gradient = _norms(net, net.dtheta) if last else before
+    is clipped, and the norm of each layer's update relative to that of [W; b]."""
+    state.rate, layers = recipe.schedule.rate(state.t - 1), net.layers if last else []
+    gradient, before = [_norm(layer.dWb) for layer in layers], [layer.Wb.copy() for layer in layers]
     if recipe.max_grad_norm:
         clip_by_norm(net.dtheta, recipe.max_grad_norm)
     step = Step(state.t, state.rate, recipe.settings)
     OPTIMIZERS[recipe.rule].take(step, net.theta, net.dtheta, state.optimizer)  # (26) theta
     if last:
-        norms = _norms(net, before)
-        moved = _norms(net, np.subtract(net.theta, before, out=before))
-        both = np.stack([gradient, moved / np.where(norms > 0, norms, 1)])
-        state.norms = tuple(map(tuple, np.minimum(both, sys.float_info.max).tolist()))
+        norms = [_norm(Wb) or 1.0 for Wb in before]
+        for layer, Wb in zip(layers, before, strict=True):
+            np.subtract(layer.Wb, Wb, out=Wb)
+        moved = (min(_norm(Wb) / norm, LARGEST) for Wb, norm in zip(before, norms, strict=True))
+        state.norms = tuple(gradient), tuple(moved)
 
 
-def _norms(net: MLP, x: NDArray) -> NDArray:
-    """Of x (P,), laid out as theta, the Euclidean norm of each layer's part, summed in float64, but
-    without a copy, and not by BLAS, whose sum would change with its number of threads."""
-    ends = np.cumsum([layer.Wb.size for layer in net.layers])[:-1]
-    parts = np.split(x, ends)
-    return np.sqrt([np.einsum("i,i->", part, part, dtype=np.float64) for part in parts])
+def _norm(x: NDArray) -> float:
+    """The Euclidean norm, summed in float64, and not by BLAS, whose sum changes with the number
+    of its threads. No file holds infinity: the largest number stands for it."""
+    return min(math.sqrt(np.einsum("ij,ij->", x, x, dtype=np.float64)), LARGEST)
 
 
 def evaluate(net: MLP, part: Part, team: Alone = ALONE) -> Measured:
