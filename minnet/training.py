@@ -236,10 +236,10 @@ def train(
     steps, saved = math.ceil(N / size), time.perf_counter()
     began = saved - state.seconds
     while state.epoch <= recipe.epochs and not (validation and _is_over(state, recipe)):
-        order, stopped = _order(state, N, recipe.shuffle), False
+        order, stopped = _order(state, N, recipe.shuffle), 0.0
         while state.step < steps and not stopped:
             rows = order[state.step * size : (state.step + 1) * size]
-            due = 0 < recipe.checkpoint_seconds <= time.perf_counter() - saved
+            due: float = 0 < recipe.checkpoint_seconds <= time.perf_counter() - saved
             figures = gradient(net, part, rows, recipe, state, team)
             figures = team.average(net.dtheta, *figures, stop.is_set(), due)
             stopped, due = _add(state, *figures)
@@ -265,7 +265,7 @@ def train(
 
 def gradient(
     net: MLP, part: Part, rows: NDArray, recipe: Recipe, state: State, team: Alone = ALONE
-) -> tuple[float, float, int]:
+) -> tuple[float, ...]:
     """The mean loss over this process's share of a batch, with dtheta in the net; the weight of
     these rows, and how many of them are right."""
     share = team.share(len(rows))
