@@ -110,7 +110,7 @@ def logit_gap_data() -> Data:
     gap = np.linspace(0, 110, 221, dtype=np.float32)
     p, T = softmax(np.stack([0 * gap, gap], axis=-1)), np.array([[1, 0]], np.float32)
     dz = {
-        "clipped": softmax_vjp(p, MISTAKES["clip-in-division"].function(p, T)),
+        "clipped": softmax_vjp(p, MISTAKES["clip-in-division"].change.wrong(p, T)),
         "floored": OUTPUT_GRADIENTS["vjp"](p, T),
         "fused": OUTPUT_GRADIENTS["fused"](p, T),
     }

@@ -7,21 +7,16 @@ command line is `python train.py`, `python -m minnet` or `minnet`.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minnet import errors
 from minnet.core.network import MLP
-from minnet.core.softmax import (
-    cross_entropy,
-    log_softmax,
-    softmax,
-    softmax_jacobian,
-    softmax_vjp,
-)
+from minnet.core.softmax import cross_entropy, log_softmax, softmax, softmax_jacobian, softmax_vjp
 from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, TrainingError
 
 if TYPE_CHECKING:
     from minnet.estimator import MLPClassifier
     from minnet.model import Model
 
-__version__ = "0.1.0"
+__version__ = errors.VERSION
 __all__ = [
     "MLP",
     "ConfigError",

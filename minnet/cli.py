@@ -1,7 +1,6 @@
 """The command line: arguments, signals and exit codes.
 
-The docstring of a command is what its --help prints, and where its arguments are declared: one a
-line, whose value says its type.
+A command's docstring is what its --help prints. It also declares the arguments, one a line.
 """
 
 import argparse
@@ -16,18 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from minnet import config as configs
-from minnet import console, data, distributed, files, model, runs
+from minnet import console, data, distributed, files, model, runs, sweep
 from minnet.console import fail, note, say
-from minnet.errors import ConfigError, MinnetError, did_you_mean
+from minnet.errors import VERSION, ConfigError, MinnetError, did_you_mean
 from minnet.study.text import has_colour
-
-if TYPE_CHECKING:
-    from minnet.sweep import Plan
 
 USAGE = """usage: minnet COMMAND ...
 
@@ -50,35 +46,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    team = distributed.ALONE
     try:
-        if command in COMMANDS:
-            return COMMANDS[command](arguments)
-        if command in ("-h", "--help"):
-            say(USAGE)
-        elif command == "--version":
-            from minnet import __version__
-
-            say(f"minnet {__version__}")
-        elif command:
+        if command in ("-h", "--help", "--version"):
+            say(f"minnet {VERSION}" if command == "--version" else USAGE)
+            return 0
+        if command not in COMMANDS:
+            what = f"unknown command {command!r}" if command else "no command"
             hint = did_you_mean(command, COMMANDS) or f"; choose from {', '.join(COMMANDS)}"
-            raise ConfigError(f"unknown command {command!r}{hint}")
-        else:
-            raise ConfigError("no command: try minnet train, or minnet --help")
-        return 0
-    except (MinnetError, MemoryError, KeyboardInterrupt) as error:
-        return fail(*_explained(error, command))
+            raise ConfigError(f"{what}{hint}")
+        team = distributed.team() if command == "train" else team
+        with console.silence(team.rank > 0):  # rank 0 alone speaks
+            return COMMANDS[command](_parse(COMMANDS[command], arguments))
+    except (Exception, KeyboardInterrupt) as error:
+        return _end(error, command, team)
 
 
-def _explained(error: BaseException, command: str) -> tuple[str, int]:
-    """The line to print for an error, and the exit code."""
+def _end(error: BaseException, command: str, team: distributed.Team) -> int:
+    """Print the line for an error, and end all processes of a team; returns the exit code."""
+    code = 1
     if isinstance(error, MinnetError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError):
-        return "out of memory: try a smaller model.hidden or train.batch_size", 1
-    if isinstance(error, KeyboardInterrupt):
-        line = "interrupted before the model was saved" if command == "train" else "interrupted"
-        return line, 128 + (error.args or [signal.SIGINT])[0]
-    return f"{type(error).__name__}: {error}", 1
+        line, code = str(error), error.exit_code
+    elif isinstance(error, MemoryError):
+        line = "out of memory: try a smaller model.hidden or train.batch_size"
+    elif isinstance(error, KeyboardInterrupt):
+        line = "interrupted" + " before the model was saved" * (command == "train")
+        code = 128 + (error.args or [signal.SIGINT])[0]
+    elif team.size > 1:
+        line = f"{type(error).__name__}: {error}"
+    else:
+        raise error  # a bug, with its traceback
+    if team.rank:
+        time.sleep(1)  # an error that all meet is reported by rank 0, which ends this wait
+        line = f"rank {team.rank} of {team.size}: {line}"
+    fail(line, code)
+    if team.size > 1:
+        team.abort(code)
+    return code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,14 +93,13 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(message + (hint or f"; see {self.prog} --help"))
 
     def print_help(self, file: Any = None) -> None:
-        say(f"{self.description}{self.epilog or ''}")
+        say(f"{self.description}{self.epilog}")
 
 
-def _parse(
-    command: Callable[[list[str]], int], argv: list[str], epilog: str = ""
-) -> argparse.Namespace:
+def _parse(command: Callable, argv: list[str]) -> argparse.Namespace:
     """The arguments of a command, as its docstring declares them."""
     text = inspect.getdoc(command) or ""
+    epilog = f"\n\n{KEYS}\n\n{configs.describe()}" if command is train else ""
     parser = _Parser(f"minnet {command.__name__}", None, text, epilog, allow_abbrev=False)
     types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str}
     for name, value in re.findall(r"^ +([\[A-Z-]\S*)(?: (\S+))?  ", text, re.MULTILINE):
@@ -132,8 +135,7 @@ class _Stop(threading.Event):
         self.set()
 
     def __enter__(self) -> "_Stop":
-        signals = (signal.SIGINT, signal.SIGTERM)
-        self.before = {number: signal.signal(number, self) for number in signals}
+        self.before = {n: signal.signal(n, self) for n in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -141,157 +143,123 @@ class _Stop(threading.Event):
             signal.signal(number, handler)
 
 
-def train(argv: list[str]) -> int:
+def train(options: argparse.Namespace) -> int:
     """usage: minnet train [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet]
            minnet train ... [--repeat N] [--report] [--print-config]
            minnet train --resume DIR [train.epochs=N] [--report] [--quiet]
 
     Train a classifier, and write it and its figures to a new folder.
 
-      [CONFIG ...]    a config file, or the name of a shipped one (digits); section.key=value
+      [CONFIG ...]    a config file or the name of a shipped one (digits); section.key=value
       --out DIR       the run's folder (default: runs/CONFIG, then runs/CONFIG-2, ...)
       --overwrite     replace the existing run
       --resume DIR    resume the run in this folder
-      --repeat N      train with N seeds, and print mean and spread
+      --repeat N      train with N seeds and print mean and spread
       --report        write report.html to the run's folder at the end
       --quiet         print only errors
       --print-config  print the complete config and exit
     """
     team = distributed.team()
-    if not isinstance(team, distributed.Ranks):
-        return _train(argv, team)
-    try:
-        with console.silence(team.rank > 0):  # rank 0 alone speaks
-            return _train(argv, team)
-    except (Exception, KeyboardInterrupt) as error:  # in one process, and all have to end
-        line, code = _explained(error, "train")
-        if team.rank:
-            time.sleep(1)  # an error that all meet is reported by rank 0, which ends this wait
-            line = f"rank {team.rank} of {team.size}: {line}"
-        fail(line, code)
-        team.abort(code)
-        return code
-
-
-def _train(argv: list[str], team: distributed.Alone) -> int:
-    options = _parse(train, argv, f"\n\n{KEYS}\n\n{configs.describe()}")
-    options.quiet = options.quiet or team.rank > 0
     if options.report:
         _check_plot()
-    if options.resume is not None:
-        with console.silence(options.quiet):
-            return _resume(options, team)
+    with console.silence(options.quiet and not options.print_config):
+        return _train(options, team) if options.resume is None else _resume(options, team)
+
+
+def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     path, overrides = configs.locate(options.config)
     config = configs.load(path, overrides)
     if options.print_config:
         say(configs.dumps(config).rstrip())
         return 0
     if options.repeat is not None:
-        from minnet import sweep
-
         if team.size > 1:
             raise ConfigError("--repeat starts its own processes: leave out mpiexec")
         sweep.check(options.repeat, config)
     named = any(override.startswith("data.source=") for override in overrides)
     name = runs.folder_name(config, path.stem) if named else path.stem
-    with console.silence(options.quiet):
-        if not team.rank:
-            runs.check_folder(options.out, options.overwrite)
-        with console.loading(config, options.quiet) as progress:
-            prepared = runs.prepare(config, progress, team)
-        say(console.opening(prepared, team.size))
-        if team.rank:
-            return _run(runs.begin(Path(), prepared, team), options)
-        with runs.claimed(options.out, name, options.overwrite) as folder:
-            if options.repeat is None:
-                return _run(runs.begin(folder, prepared, team), options)
-            del prepared  # each run loads it for itself
-            return _repeat(sweep.begin(folder, config, options.repeat), options)
+    if not team.rank:
+        runs.check_folder(options.out, options.overwrite)
+    with console.reading(config.data.source) as progress:
+        prepared = runs.prepare(config, progress, team)
+    say(console.opening(prepared, team.size))
+    claimed = runs.claimed(options.out, name, options.overwrite)
+    with contextlib.nullcontext(Path()) if team.rank else claimed as folder:
+        if options.repeat is None:
+            return _run(runs.begin(folder, prepared, team), options.report)
+        del prepared  # each run loads it for itself
+        return _repeat(sweep.begin(folder, config, options.repeat), options.report)
 
 
-def _resume(options: argparse.Namespace, team: distributed.Alone) -> int:
+def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
     if options.out or options.overwrite or options.print_config or options.repeat is not None:
-        others = "--out, --overwrite, --repeat or --print-config"
-        raise ConfigError(f"--resume continues in the run's own folder: it takes no {others}")
-    for argument in options.config:
-        if "=" not in argument:
-            raise ConfigError(
-                f"{argument}: --resume takes the config in the run's folder, no other"
-            )
+        raise ConfigError("--resume takes no --out, --overwrite, --repeat or --print-config")
     folder = options.resume
     with contextlib.nullcontext() if team.rank else files.locked(folder):
         if (folder / runs.REPEAT_FILE).exists():
-            from minnet import sweep
-
             if team.size > 1:
                 raise ConfigError(f"{folder}: its runs are separate processes: leave out mpiexec")
-            return _repeat(sweep.resume(folder, options.config), options)
-        with console.reading(options.quiet) as progress:
+            return _repeat(sweep.resume(folder, options.config), options.report)
+        with console.reading() as progress:
             run = runs.resume(folder, options.config, progress, team)
         say(f"{console.opening(run.prepared, team.size)}\n{console.resumed(run)}")
-        return _run(run, options)
+        return _run(run, options.report)
 
 
-def _run(run: runs.Run, options: argparse.Namespace) -> int:
+def _run(run: runs.Run, reported: bool) -> int:
     with _Stop() as stop:
-        console.follow(runs.epochs(run, stop), run, options.quiet)
+        console.follow(runs.epochs(run, stop), run)
         result = runs.finish(run, interrupted=stop.is_set())
     say(f"\n{console.closing(result)}\n\nsaved in {run.folder}")
-    if not run.writes:
+    if run.team.rank:
         return stop.code if stop.is_set() else 0
     if stop.is_set():
         hint = f"resume with: minnet train --resume {run.folder}"
         return fail(f"interrupted; the best weights so far are in {run.folder}; {hint}", stop.code)
-    if options.report:
-        _write_report([run.folder], run.folder)
+    if reported:
+        _write_report([run.folder])
     return 0
 
 
-def _repeat(plan: "Plan", options: argparse.Namespace) -> int:
-    from minnet import sweep
-
-    say(console.repeating(plan, min(len(sweep.cores()), plan.runs)))
-    results, failed = {}, {}
+def _repeat(plan: sweep.Plan, reported: bool) -> int:
+    say(console.repeating(plan))
     with _Stop() as stop:
-        for ended in sweep.run(plan, stop):
-            if ended.result is None:
-                failed[ended.number] = ended.line
-            else:
-                results[ended.number] = ended.result
-                say(console.ended(ended))
+        for run in sweep.run(plan, stop):
+            if run.result:
+                say(console.ended(run))
+            elif not stop.is_set():
+                note([f"seed-{run.number}: {run.line}"])
+    results = sweep.results(plan)
+    done = len(results)
     if stop.is_set():
         hint = f"resume with: minnet train --resume {plan.folder}"
-        return fail(f"interrupted after {len(results)} of {plan.runs} runs; {hint}", stop.code)
-    note(f"seed-{number}: {line}" for number, line in sorted(failed.items()))
-    if len(results) > 1:
-        figures = sweep.finish(plan, [results[number] for number in sorted(results)])
-        say(f"\n{console.repeated(plan, figures, len(results))}\n\nsaved in {plan.folder}")
-        if options.report:
-            _write_report([plan.folder], plan.folder)
-    if failed:
-        return fail(f"{len(failed)} of {plan.runs} runs failed; no figure includes them", 1)
+        return fail(f"interrupted after {done} of {plan.runs} runs; {hint}", stop.code)
+    if done > 1:
+        figures = sweep.finish(plan, results)
+        say(f"\n{console.repeated(plan, figures, done)}\n\nsaved in {plan.folder}")
+        if reported:
+            _write_report([plan.folder])
+    if done < plan.runs:
+        return fail(f"{plan.runs - done} of {plan.runs} runs failed; no figure includes them", 1)
     return 0
 
 
-def report(argv: list[str]) -> int:
+def report(options: argparse.Namespace) -> int:
     """usage: minnet report RUN [RUN ...] [--out DIR] [--image HxW]
 
-    Write report.html, a page that needs no other file, and its pictures: of one run, or of several
-    side by side. A run with --repeat counts as several.
+    Write report.html, a self-contained page, and its pictures, for one run or several side by side.
+    A run with --repeat counts as several.
 
       RUN ...      a run's folder
       --out DIR    where to write (default: the run's folder; for several runs, report/)
       --image HxW  show rows as images of this height and width
     """
-    options = _parse(report, argv)
     _check_plot()
-    folders = [Path(run) for run in options.run]
-    out = folders[0] if len(folders) == 1 else Path("report")
-    _write_report(folders, options.out or out, options.image)
+    _write_report([Path(run) for run in options.run], options.out, options.image)
     return 0
 
 
-def _write_report(folders: list[Path], out: Path, size: tuple[int, int] | None = None) -> None:
+def _write_report(folders: list[Path], out: Path | None = None, size: Any = None) -> None:
     from minnet.report import page
 
     path, notes = page.write(folders, out, size)
@@ -300,12 +268,12 @@ def _write_report(folders: list[Path], out: Path, size: tuple[int, int] | None =
 
 
 def _check_plot() -> None:
-    """Raise MinnetError if matplotlib is not installed, before anything takes time."""
+    """Raise MinnetError without matplotlib, before anything takes time."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MinnetError("a report needs matplotlib: pip install 'minnet[plot]'")
 
 
-def predict(argv: list[str]) -> int:
+def predict(options: argparse.Namespace) -> int:
     """usage: minnet predict MODEL DATA [--proba] [--out FILE] [--overwrite]
 
     Predict the class of each row of a file, as CSV.
@@ -316,21 +284,23 @@ def predict(argv: list[str]) -> int:
       --out FILE   write to this file instead of standard output
       --overwrite  overwrite the --out file
     """
-    options = _parse(predict, argv)
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
         if options.out and options.out.exists() and not options.overwrite:
             raise ConfigError(f"{options.out}: exists; choose another file, or use --overwrite")
-    trained, table = _model_and_table(options, labels=False)
+    trained = model.load(options.model)
+    with console.reading() as progress:
+        table = model.read(trained, options.data, False, progress)
+    note(model.unknown_values(trained, table))
     lines = model.csv_lines(trained, table, options.proba)
     if options.out:
-        files.write(options.out, (block.encode(errors="backslashreplace") for block in lines))
-    elif not all(say(block, end="") for block in lines):
-        return 0
-    note(model.unknown_values(trained, table))
+        encoded = (block.encode(errors="backslashreplace") for block in lines)
+        files.write(options.out, encoded, options.overwrite)
+    else:
+        all(say(block, end="") for block in lines)  # while somebody reads
     return 0
 
 
-def evaluate(argv: list[str]) -> int:
+def evaluate(options: argparse.Namespace) -> int:
     """usage: minnet evaluate MODEL DATA
 
     Test a model on the labelled rows of a file.
@@ -338,21 +308,16 @@ def evaluate(argv: list[str]) -> int:
       MODEL   a run's folder, or its model.npz
       DATA    a file or folder, as data.source
     """
-    options = _parse(evaluate, argv)
-    trained, table = _model_and_table(options, labels=True)
-    measured, y = model.evaluate(trained, table)
-    say(console.evaluation(options.data, measured, y, trained.classes_.tolist()))
+    trained = model.load(options.model)
+    with console.reading() as progress:
+        table = model.read(trained, options.data, True, progress)
+    loss, predicted, y = model.evaluate(trained, table)
+    say(console.evaluation(options.data, loss, predicted, y, trained.classes_.tolist()))
     note(model.unknown_values(trained, table))
     return 0
 
 
-def _model_and_table(options: argparse.Namespace, labels: bool) -> tuple[model.Model, Any]:
-    trained = model.load(options.model)
-    with console.reading() as progress:
-        return trained, model.read(trained, options.data, labels, progress)
-
-
-def shard(argv: list[str]) -> int:
+def shard(options: argparse.Namespace) -> int:
     """usage: minnet shard SOURCE DIR [data.target=COLUMN] [data.header=true] [--dtype float32]
 
     Convert a CSV, an svmlight file or a data set, a block of rows at a time, to a folder of .npy
@@ -363,7 +328,6 @@ def shard(argv: list[str]) -> int:
       [KEY ...]                how to read the source: data.target=COLUMN, ...
       --dtype float32|float64  of dense X (default: float64)
     """
-    options = _parse(shard, argv)
     keys = [f"data.{key}" for key in data.SHARD_KEYS]
     for override in options.key:
         if configs.parse_override(override)[0] not in keys:
@@ -372,81 +336,60 @@ def shard(argv: list[str]) -> int:
     config = configs.load(None, [source, *options.key]).data
     with console.reading() as progress:
         N, D = data.shard(config, Path(options.dir), options.dtype or "float64", progress)
-    train_on = f"minnet train data.source={options.dir}"
-    say(f"{options.dir}: {N:,} rows, {D:,} features; {train_on}")
+    say(f"{options.dir}: {N:,} rows, {D:,} features; minnet train data.source={options.dir}")
     return 0
 
 
-def study(argv: list[str]) -> int:
+def study(options: argparse.Namespace) -> int:
     """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN] [--json]
            minnet study --mistake NAME | list | table
            minnet study --grade FILE
 
-    Print every number of one step of backprop: for a net of 2-3-3 units with round numbers, or for
-    one row of data and its config's net. (7) is the line of code with the comment # (7).
+    Print every number of one step of backprop, for a 2-3-3 net with round numbers, or for one row
+    of data and the net of its config. Step (7) is the line of code marked # (7).
 
-      [CONFIG ...]    a config file, or the name of a shipped one; section.key=value
+      [CONFIG ...]    a config file or the name of a shipped one; section.key=value
       --row I         the row of the config's data, from 0 (default: 0)
       --model RUN     use the trained weights of a run's folder or model.npz
       --json          print JSON with every number of every array
       --mistake NAME  show a classic mistake and what catches it; list names them all
-      --grade FILE    check a solution of an exercise of docs/exercises
+      --grade FILE    check a solution to an exercise in docs/exercises
     """
-    options = _parse(study, argv)
+    colour, code = has_colour(), 0
     alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
     others = options.config or options.model or options.row is not None or options.json
     if len(alone) > 1 or (alone and others):
         raise ConfigError(f"{alone[0]} takes no config and no other option")
-    code, colour = 0, has_colour()
     with np.errstate(all="ignore"):  # wrong code overflows; right numbers are shown as they are
         if options.mistake is not None:
             from minnet.study import catches
 
-            lists = {"list": catches.listing, "table": catches.table}
-            show = lists.get(options.mistake)
-            lines = show() if show else catches.show(options.mistake, colour)
+            name, lists = options.mistake, {"list": catches.listing, "table": catches.table}
+            lines = lists[name]() if name in lists else catches.show(name, colour)
         elif options.grade is not None:
             from minnet.study import grade
 
-            graded = grade.grade(options.grade)
-            code, lines = 0 if graded.ok else 1, grade.lines(graded, colour)
+            parts = grade.grade(options.grade)
+            code, lines = int(not all(part.ok for part in parts)), grade.lines(parts, colour)
         else:
-            from minnet.study import step
+            from minnet.study import step, subject
 
-            traced = step.trace(_subject(options))
+            traced = step.trace(subject.choose(options.config, options.row, options.model))
             lines = step.lines(traced, colour)
             if options.json:
-                content = step.as_data(traced)
-                lines = [json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)]
+                lines = [json.dumps(step.as_data(traced), indent=1, ensure_ascii=False)]
     say("\n".join(lines))
     return code
 
 
-def _subject(options: argparse.Namespace) -> Any:
-    """The net and the row to study."""
-    from minnet.study import subject
-
-    named = any("=" not in argument for argument in options.config)
-    if options.model is None and options.row is None and not named:
-        return subject.friendly(options.config)
-    path, overrides = configs.locate(options.config)
-    if options.model is not None and not named:
-        model.load(options.model)  # says first what is wrong with it
-        folder = options.model if options.model.is_dir() else options.model.parent
-        path = folder / "config.toml"
-    return subject.of_data(configs.load(path, overrides), options.row or 0, options.model)
-
-
-def check(argv: list[str]) -> int:
+def check(options: argparse.Namespace) -> int:
     """usage: minnet check [CONFIG.toml] [section.key=value ...]
 
     Check the gradient of a config, layer by layer, against complex step and central differences.
     The exit code is 0 if it is right, 1 if it is wrong.
 
-      [CONFIG ...]  a config file, or the name of a shipped one (digits); section.key=value
+      [CONFIG ...]  a config file or the name of a shipped one (default: digits); section.key=value
     """
-    options = _parse(check, argv)
-
     from minnet.study import check as checks
 
     with np.errstate(all="ignore"):

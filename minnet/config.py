@@ -1,11 +1,11 @@
 """Configs: TOML files <-> frozen dataclasses, overrides, and errors that name the key.
 
-A config has four sections of keys. The value of a key comes from the command line
-(section.key=value), else from the file, else from the defaults below. It is checked against the
-type, choices and limits of its key before anything is loaded.
+The value of a key comes from the command line (section.key=value), else from the file, else from
+the defaults below. It is checked against its key's type, choices and limits before anything loads.
 """
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
-from operator import ge, gt, le, lt
+from operator import attrgetter, ge, gt, le, lt
 from pathlib import Path
 from typing import Any
 
@@ -29,37 +29,27 @@ GENERATORS = ("moons", "circles", "blobs", "classification", "gaussian_quantiles
 FETCHED = ("covtype", "kddcup99", "20newsgroups_vectorized", "olivetti_faces", "lfw_people")
 OPENML, FILE = "openml:NAME", "path/to/file"  # any source of that kind
 
-SHIPPED = Path(__file__).parent / "configs"
-DEFAULT = "digits"
-MAX_BYTES = 1_000_000
 LIMITS = {"at least": ge, "above": gt, "below": lt, "at most": le}
-SEED, COUNT = "at least 0, below 4294967296", "at least 1, at most 1e9"
-SHARE, UP_TO_1E9 = "at least 0, below 1", "at least 0, at most 1e9"
+SEED, INDEX = "at least 0, below 4294967296", "at least -1e6, at most 1e6"
+COUNT, UNITS = "at least 1, at most 1e9", "at least 1, at most 1e6"
+SHARE, FROM_0, ABOVE_0 = "at least 0, below 1", "at least 0, at most 1e9", "above 0, at most 1e9"
 TYPES: dict[Any, str] = {
     str: "a string",
     bool: "true or false",
     int: "a whole number",
     float: "a finite number",
-    float | int: "a number",
+    int | float: "a number",
     list[str]: "a list of strings",
     list[int]: "a list of whole numbers",
     dict[str, float]: "a table of numbers",
 }
 
 
-def key(
-    default: Any,
-    text: str,
-    limits: str = "",
-    choices: Iterable[str] = (),
-    only: tuple[str, ...] = (),
-) -> Any:
+def key(default: Any, text: str, limits: str = "", choices: Iterable = (), only: Any = ()) -> Any:
     """A config key: its default and help; the limits of a number, or of each number in a list; the
     strings that it may be; the kinds of sources that it has an effect on (none given: all)."""
-    metadata = {"help": text, "limits": limits, "choices": tuple(choices), "only": only}
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    about = {"help": text, "limits": limits, "choices": tuple(choices), "only": only}
+    return field(default_factory=lambda: copy.copy(default), metadata=about)
 
 
 @dataclass(frozen=True)
@@ -73,35 +63,22 @@ class DataConfig:
         choices=(*BUNDLED, *GENERATORS, *FETCHED, OPENML, FILE),
     )
     target: str | int = key(
-        "",
-        'column to predict, by name or by index from 0; "": the last, or OpenML\'s own target',
-        "at least -1e6, at most 1e6",
-        only=(FILE, OPENML),
+        "", 'column name or index; "": the last, or OpenML\'s own', INDEX, only=(FILE, OPENML)
     )
-    header: str | bool = key("auto", "whether line 1 has names", choices=("auto",), only=(FILE,))
+    header: str | bool = key("auto", "whether line 1 holds names", choices=("auto",), only=(FILE,))
     categorical: list[str] = key([], "text columns to one-hot encode", only=(FILE,))
-    missing: str = key(
-        "error",
-        "treatment of missing values",
-        choices=("error", "mean", "median", "drop"),
-        only=(FILE,),
-    )
+    missing: str = key("error", "missing cells", "", ("error", "mean", "median", "drop"), (FILE,))
     validation_source: str = key("", "a separate file for the validation part", only=(FILE,))
     test_source: str = key("", "a separate file for the test part", only=(FILE,))
-    test_size: float | int = key(
-        0.2, "test part: a fraction of the rows, or their number", "above 0, at most 1e9"
-    )
-    validation_size: float | int = key(0.2, "validation part of the rest; 0: none", UP_TO_1E9)
+    test_size: int | float = key(0.2, "test part: a fraction of the rows, or their number", ABOVE_0)
+    validation_size: int | float = key(0.2, "validation part of the rest; 0: none", FROM_0)
     split_seed: int = key(0, "which rows are in which part", SEED)
     scale: str = key("standard", "scaling of features", choices=("standard", "minmax", "none"))
     samples: int = key(1000, "rows to generate", COUNT, only=GENERATORS)
-    features: int = key(2, "features to generate", "at least 1, at most 1e6", only=GENERATORS[2:])
+    features: int = key(2, "features to generate", UNITS, only=GENERATORS[2:])
     classes: int = key(3, "classes to generate", "at least 2, at most 1e6", only=GENERATORS[2:])
     noise: float = key(
-        0.2,
-        "standard deviation; classification: share of random labels",
-        "at least 0",
-        only=GENERATORS[:-1],
+        0.2, "deviation; classification: share of random labels", "at least 0", only=GENERATORS[:-1]
     )
     generator_seed: int = key(0, "which rows are generated", SEED, only=GENERATORS)
 
@@ -110,14 +87,10 @@ class DataConfig:
 class ModelConfig:
     """[model]: the net."""
 
-    hidden: list[int] = key([64], "units of each hidden layer; []: none", "at least 1, at most 1e6")
+    hidden: list[int] = key([64], "units of each hidden layer; []: none", UNITS)
     activation: str | list[str] = key("relu", "for all layers, or a list", choices=ACTIVATIONS)
     dropout: float = key(0.0, "chance to drop a hidden unit in training", SHARE)
-    output_gradient: str = key(
-        "vjp",
-        "from the loss to the logits: J, J^T dp without J, or p - y",
-        choices=OUTPUT_GRADIENTS,
-    )
+    output_gradient: str = key("vjp", "J written out, J^T dp, or p - y", "", OUTPUT_GRADIENTS)
     dtype: str = key("float32", "of parameters and arithmetic", choices=("float32", "float64"))
 
 
@@ -126,17 +99,15 @@ class OptimizerConfig:
     """[optimizer]: how a gradient becomes a step."""
 
     name: str = key("adam", "the update rule", choices=OPTIMIZERS)
-    learning_rate: float = key(0.001, "step size; with a schedule, the largest", "above 0")
+    learning_rate: float = key(0.001, "step size; the largest of a schedule", "above 0")
     momentum: float = key(0.9, "momentum, nesterov: decay of the velocity", SHARE)
     beta1: float = key(0.9, "adam, adamw: decay of the mean gradient", SHARE)
     beta2: float = key(0.999, "adam, adamw: decay of the mean square", SHARE)
     epsilon: float = key(1e-8, "adam, adamw: added to the root of the mean square", "above 0")
-    weight_decay: float = key(
-        0.0, "adds decay/2 sum(W^2) to the loss; adamw: W -= rate * decay * W", "at least 0"
-    )
+    weight_decay: float = key(0.0, "L += decay/2 sum(W^2); adamw: W -= rate decay W", "at least 0")
     schedule: str = key("constant", "how the learning rate changes", choices=SCHEDULES)
-    warmup_epochs: float = key(0.0, "epochs of linear warm-up", UP_TO_1E9)
-    step_epochs: float = key(30.0, "schedule step: epochs between drops", "above 0, at most 1e9")
+    warmup_epochs: float = key(0.0, "epochs of linear warm-up", FROM_0)
+    step_epochs: float = key(30.0, "schedule step: epochs between drops", ABOVE_0)
     step_factor: float = key(0.1, "schedule step: factor of each drop", "above 0, at most 1")
 
 
@@ -147,13 +118,13 @@ class TrainConfig:
     epochs: int = key(100, "maximum passes over the training part", COUNT)
     batch_size: int = key(32, "rows per step, at most all", COUNT)
     seed: int = key(0, "initial weights, order of rows, dropout", SEED)
-    patience: int = key(20, "stop after so many epochs without improvement; 0: never", UP_TO_1E9)
+    patience: int = key(20, "stop after so many epochs without improvement; 0: never", FROM_0)
     watch: str = key("loss", "figure that selects the weights", choices=("loss", "accuracy"))
     label_smoothing: float = key(0.0, "s: targets 1 - s for the label, plus s/K for all", SHARE)
     class_weight: str | dict[str, float] = key(
-        "none", 'or a table {"label" = weight}', UP_TO_1E9, ("none", "balanced")
+        "none", 'or a table {"label" = weight}', FROM_0, ("none", "balanced")
     )
-    checkpoint_seconds: float = key(5.0, "time between checkpoints; 0: each epoch", UP_TO_1E9)
+    checkpoint_seconds: float = key(5.0, "time between checkpoints; 0: each epoch", FROM_0)
     max_grad_norm: float = key(0.0, "clip the gradient to this norm; 0: never", "at least 0")
 
 
@@ -173,38 +144,35 @@ KEYS = {f"{section}.{f.name}": f for section, cls in SECTIONS.items() for f in f
 
 def shipped() -> dict[str, Path]:
     """The configs that come with minnet, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("configs/*.toml"))}
 
 
 def locate(arguments: list[str]) -> tuple[Path, list[str]]:
     """The config file among the arguments, by path or by the name of a shipped one (default:
     digits), and the overrides. Raises ConfigError for an argument that is neither."""
     names = [argument for argument in arguments if "=" not in argument]
-    overrides = [argument for argument in arguments if "=" in argument]
-    if not names:
-        return shipped()[DEFAULT], overrides
-    if names != arguments[:1] or names[0] in KEYS:
+    if names and (names != arguments[:1] or names[0] in KEYS):
         parse_override(names[-1])  # raises, and names the nearest key
-    path, known = Path(names[0]), shipped()
-    return known[names[0]] if names[0] in known and not path.is_file() else path, overrides
+    name, known = [*names, "digits"][0], shipped()
+    own = name not in known or (names and Path(name).is_file())
+    return Path(name) if own else known[name], arguments[len(names) :]
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     """The config in the file at `path` (None: all defaults), with overrides "section.key=value".
-
-    Raises ConfigError, one line that names the file or argument, the section and the key.
-    """
-    config = Config()
+    Raises ConfigError, one line that names the file or argument, the section and the key."""
+    config, where = Config(), f"{path}: " if path else ""
     for section, table in (_read(path) if path else {}).items():
         if section not in SECTIONS:
             raise ConfigError(f"{path}: unknown section {short(section)}{_nearest(section)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: {section} is a section: write [{section}] above its keys")
         for name, value in table.items():
-            config = _with(config, f"{section}.{name}", value, f"{path}: ")
+            config = _with(config, f"{section}.{name}", value, where)
     for override in overrides:
-        config = _with(config, *parse_override(override))
-    _check_together(config)
+        config, where = _with(config, *parse_override(override)), ""
+    if mistake := _contradiction(config):
+        raise ConfigError(f"{where}{mistake}")
     return config
 
 
@@ -225,8 +193,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def values(config: Config) -> dict[str, Any]:
     """The value of every key, by the key's full name."""
-    sections = asdict(config).items()
-    return {f"{section}.{name}": table[name] for section, table in sections for name in table}
+    return {name: attrgetter(name)(config) for name in KEYS}
 
 
 def dumps(config: Config) -> str:
@@ -249,13 +216,8 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def is_file_source(source: str) -> bool:
-    """Whether a source is a path: it has a folder or a suffix in its name, or it exists."""
-    return _kind(source) == FILE
-
-
-def _kind(source: str) -> str:
-    """OPENML, FILE, or the source's own name."""
+def kind_of(source: str) -> str:
+    """OPENML, a data set's own name, or FILE for what has a suffix or a folder, or exists."""
     if re.fullmatch(r"openml:[^:]+(:[1-9][0-9]{0,8})?", source):
         return OPENML
     if source in (*BUNDLED, *GENERATORS, *FETCHED) or source.startswith("openml:"):
@@ -268,19 +230,16 @@ def _read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        hint = did_you_mean(path.stem, shipped()) or f"; shipped: {', '.join(shipped())}"
-        raise ConfigError(f"{path}: no such config file{hint}") from None
+            content = file.read(10**6 + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read this config: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, so hardly a config")
+        hint = did_you_mean(path.stem, shipped()) or f"; shipped configs: {', '.join(shipped())}"
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{hint}") from None
+    if len(content) > 10**6:
+        raise ConfigError(f"{path}: too large for a config")
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        where = f"byte {error.start + 1}"
-        raise ConfigError(f"{path}: is not UTF-8 text ({where}); save it as UTF-8") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8: save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not TOML: {one_line(error)}") from None
 
@@ -289,86 +248,72 @@ def _with(config: Config, full_name: str, value: Any, where: str = "") -> Config
     """The config with this value for a key. Raises ConfigError if the key cannot have it."""
     if full_name not in KEYS:
         raise ConfigError(f"{where}unknown key {short(full_name)}{_nearest(full_name)}")
+    (section, name), f = full_name.split("."), KEYS[full_name]
     try:
-        fitted = _checked(value, KEYS[full_name])
-    except ValueError as error:
-        raise ConfigError(f"{where}{full_name}: {error}") from None
-    section, _, name = full_name.partition(".")
+        fitted = _fitted(value, f.type, f.metadata)
+        if f.type == int | float and isinstance(fitted, float) and fitted >= 1:
+            raise ValueError(f"must be a fraction below 1 or a whole number, got {value}")
+    except (TypeError, ValueError) as error:
+        string = "the string " * isinstance(value, str)
+        expected = f"expected {_type_name(f.type)}, got {string}{_shown(value)}"
+        raise ConfigError(f"{where}{full_name}: {str(error) or expected}") from None
     return replace(config, **{section: replace(getattr(config, section), **{name: fitted})})
 
 
-def _checked(value: Any, f: Any) -> Any:
-    """`value` in the key's type. Raises ValueError if that, the choices or a limit forbid it."""
-    try:
-        fitted = _fitted(value, f.type)
-    except TypeError:
-        hint = ""
-        with contextlib.suppress(TypeError):  # "0.1" in quotes, for one
-            if isinstance(value, str):
-                hint = f"; write {_toml(_fitted(parse_override(f'={value}')[1], f.type))}"
-        raise ValueError(f"expected {_type_name(f.type)}, got {_shown(value)}{hint}") from None
-    choices, limits = f.metadata["choices"], f.metadata["limits"]
-    parts = fitted.values() if isinstance(fitted, dict) else [fitted]
-    for part in fitted if isinstance(fitted, list) else parts:
-        if isinstance(part, str):
-            if choices and part not in choices and _kind(part) not in choices:
-                hint = did_you_mean(part, choices)
-                raise ValueError(f"{_shown(part)} is none of {', '.join(choices)}{hint}")
-            continue
-        for limit in filter(None, limits.split(", ")):
-            words, _, bound = limit.rpartition(" ")
-            if not LIMITS[words](part, float(bound)):
-                raise ValueError(f"must be {limit}, got {_shown(value)}")
-        if f.type == float | int and isinstance(part, float) and part >= 1:
-            raise ValueError(f"{part} is not a fraction; write a number of rows without a point")
-    return fitted
-
-
-def _fitted(value: Any, kind: Any) -> Any:
-    """A value from TOML in the type `kind`. Raises TypeError if it is of another."""
+def _fitted(value: Any, kind: Any, about: Any) -> Any:
+    """A value from TOML as its key's type. Raises TypeError if it is of another, ValueError if the
+    key's choices or limits forbid it."""
+    fits = type(value) is kind or (kind is float and type(value) is int)  # bool is no int here
     if isinstance(kind, types.UnionType):
-        for option in sorted(typing.get_args(kind), key=lambda option: type(value) is not option):
+        for option in typing.get_args(kind):
             with contextlib.suppress(TypeError):
-                return _fitted(value, option)
-    elif kind is float:
-        if type(value) in (int, float) and abs(value) <= sys.float_info.max:
-            return float(value)
-    elif type(value) is kind:  # True is no whole number
-        return value
+                return _fitted(value, option, about)
     elif type(value) is typing.get_origin(kind):
         *_, inner = typing.get_args(kind)
         if isinstance(value, list):
-            return [_fitted(item, inner) for item in value]
-        return {name: _fitted(item, inner) for name, item in value.items()}
+            return [_fitted(item, inner, about) for item in value]
+        return {name: _fitted(item, inner, about) for name, item in value.items()}
+    elif fits and (isinstance(value, str) or abs(value) <= sys.float_info.max):
+        _check(value, about)
+        return kind(value)
     raise TypeError
 
 
-def _check_together(config: Config) -> None:
-    """Raises ConfigError for values that do not fit each other."""
-    model, source, noise = config.model, config.data.source, config.data.noise
-    defaults, kind = values(Config()), _kind(source)
+def _check(value: str | float, about: Any) -> None:
+    """Raise ValueError if a key's choices forbid a string, or its limits a number."""
+    choices, limits = about["choices"], filter(None, about["limits"].split(", "))
+    if isinstance(value, str):
+        if choices and value not in choices and kind_of(value) not in choices:
+            hint = did_you_mean(value, choices) or f"; choose from {', '.join(choices)}"
+            raise ValueError(f"unknown value {_shown(value)}{hint}")
+    else:
+        for words, bound in (limit.rsplit(" ", 1) for limit in limits):
+            if not LIMITS[words](value, float(bound)):
+                raise ValueError(f"must be {words} {bound}, got {_shown(value)}")
+
+
+def _contradiction(config: Config) -> str:
+    """What to say of values that do not fit each other; empty if all do."""
+    model, noise, defaults = config.model, config.data.noise, values(Config())
+    source, kind = short(config.data.source), kind_of(config.data.source)
     for name, value in values(config).items():
         only = KEYS[name].metadata["only"]
         if only and kind not in only and value != defaults[name]:
-            raise ConfigError(
-                f"{name}: has no effect on {short(source)}, only on {' or '.join(only)}"
-            )
-    if isinstance(model.activation, list) and len(model.activation) != len(model.hidden):
-        names, layers = len(model.activation), len(model.hidden)
-        raise ConfigError(f"model.activation: {names} names for {layers} layers in model.hidden")
+            return f"{name}: has no effect on {source}, only on {' or '.join(only)}"
+    names, layers = len(model.activation), len(model.hidden)
+    if isinstance(model.activation, list) and names != layers:
+        return f"model.activation: {names} names for {layers} layers in model.hidden"
     if isinstance(config.data.target, int) and kind == OPENML:
-        raise ConfigError("data.target: name the column: those of OpenML have no index")
-    if kind == "blobs" and noise == 0:
-        raise ConfigError("data.noise: must be above 0 for blobs")
-    if kind == "classification" and noise > 1:
-        raise ConfigError("data.noise: for classification it is a share of labels, at most 1")
+        return "data.target: name the column; OpenML's have no index"
+    if (kind == "blobs" and noise == 0) or (kind == "classification" and noise > 1):
+        return "data.noise: must be above 0 for blobs, at most 1 for classification"
+    return ""
 
 
 def _nearest(word: str) -> str:
     """The end of a message about an unknown key: the nearest one, or all that could be meant."""
     near = [key for key in KEYS if did_you_mean(word.rpartition(".")[2], [key.partition(".")[2]])]
-    section = f"{word.partition('.')[0]}."
-    own = [key for key in KEYS if key.startswith(section)]
+    own = [key for key in KEYS if key.startswith(f"{word.partition('.')[0]}.")]
     return did_you_mean(word, near, 0) or f"; choose from {', '.join(own or SECTIONS)}"
 
 

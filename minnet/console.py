@@ -5,36 +5,30 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
-from minnet.config import FETCHED, Config
+from minnet.config import FETCHED
 from minnet.errors import MinnetError, one_line
 from minnet.runs import Prepared, Run, figures_by_class
 from minnet.study.text import table
-from minnet.training import Epoch, Measured
-
-if TYPE_CHECKING:
-    from minnet.sweep import Ended, Mean, Plan
+from minnet.sweep import Ended, Mean, Plan, cores
+from minnet.training import Epoch
 
 MANY_CLASSES = 20  # with more, tables show only the classes with the most mistakes
 NAME_WIDTH = 24
-BAR: Any = {"leave": False, "dynamic_ncols": True}
 
 
 def say(text: str, end: str = "\n") -> bool:
     """Print; once nobody reads any more (`| head`), do nothing. Returns whether somebody reads.
-
-    Raises MinnetError if standard output cannot be written, as on a full disk.
-    """
+    Raises MinnetError if standard output cannot be written, as on a full disk."""
     try:
         print(text, end=end, flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            reason = f"standard output cannot be written: {error.strerror}"
-            raise MinnetError(reason) from None
+            raise MinnetError(f"cannot write to standard output: {error.strerror}") from None
         return False
     return True
 
@@ -47,49 +41,46 @@ def fail(message: object, code: int) -> int:
 
 
 def note(lines: Iterable[str]) -> None:
-    """Print what is good to know on stderr, as standard output may be a file of predictions."""
+    """Print notes on stderr, as standard output may be a file of predictions."""
     for line in lines:
         fail(f"note: {line}", 0)
 
 
 def silence(quiet: bool) -> contextlib.AbstractContextManager[Any]:
-    """While inside, if `quiet`, nothing is printed on standard output."""
-    return contextlib.redirect_stdout(None) if quiet else contextlib.nullcontext()
-
-
-def _has_bars(quiet: bool) -> bool:
-    return not quiet and sys.stderr is not None and sys.stderr.isatty()
-
-
-def loading(config: Config, quiet: bool) -> contextlib.AbstractContextManager[Any]:
-    """Say that a data set may have to be downloaded; then as `reading`."""
-    if config.data.source in FETCHED or config.data.source.startswith("openml:"):
-        say(f"loading {config.data.source}; scikit-learn downloads it the first time")
-    return reading(quiet)
+    """While inside, if `quiet`, nothing is printed on standard output, and there are no bars."""
+    return contextlib.redirect_stdout(None if quiet else sys.stdout)
 
 
 @contextlib.contextmanager
-def reading(quiet: bool = False) -> Iterator[Callable[[int], object] | None]:
-    """What to tell of bytes read: a bar on stderr, if that is a terminal and it takes a while."""
-    if not _has_bars(quiet):
+def _bar(**about: Any) -> Iterator[Any]:
+    """A progress bar on stderr; None if that is no terminal, or in silence."""
+    if sys.stdout is None or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm
 
-    with tqdm(desc="reading", unit="B", unit_scale=True, delay=1, **BAR) as bar:
-        yield bar.update
+    with tqdm(leave=False, dynamic_ncols=True, **about) as bar:
+        yield bar
 
 
-def follow(epochs: Iterable[Epoch], run: Run, quiet: bool) -> None:
-    """Train to the end, with a bar on stderr if that is a terminal."""
-    from tqdm import tqdm
+@contextlib.contextmanager
+def reading(source: str = "") -> Iterator[Callable[[int], object] | None]:
+    """What to tell of bytes read: a bar, if reading takes a while. Says if minnet may download."""
+    if source in FETCHED or source.startswith("openml:"):
+        say(f"loading {source}; scikit-learn downloads it the first time")
+    with _bar(desc="reading", unit="B", unit_scale=True, delay=1) as bar:
+        yield None if bar is None else bar.update
 
-    config, done, no_bar = run.prepared.config, len(run.state.history), not _has_bars(quiet)
-    about: Any = {"desc": config.data.source, "unit": "epoch", "disable": no_bar, **BAR}
-    with tqdm(total=config.train.epochs, initial=done, **about) as bar:
+
+def follow(epochs: Iterable[Epoch], run: Run) -> None:
+    """Train to the end, with a bar."""
+    config, done = run.prepared.config, len(run.state.history)
+    about = {"desc": config.data.source, "total": config.train.epochs, "initial": done}
+    with _bar(unit="epoch", **about) as bar:
         for epoch in epochs:
-            bar.set_postfix_str(progress(epoch), refresh=False)
-            bar.update()
+            if bar is not None:
+                bar.set_postfix_str(progress(epoch), refresh=False)
+                bar.update()
 
 
 def progress(epoch: Epoch) -> str:
@@ -102,39 +93,37 @@ def progress(epoch: Epoch) -> str:
 
 def opening(prepared: Prepared, processes: int = 1) -> str:
     """Two lines, the data with its parts and the net with how it is trained; then the notes."""
-    data, net, config = prepared.data, prepared.net, prepared.config
+    data, net, optimizer = prepared.data, prepared.net, prepared.config.optimizer
     parts = ", ".join(f"{name} {len(part.y)}" for name, part in prepared.parts.items())
+    size = f"{len(data.y):,} rows, {len(data.table.columns):,} features"
+    layers = "-".join(map(str, net.layer_sizes))
     activations = "/".join(dict.fromkeys(net.activation)) or "no hidden layer"
-    batch = min(config.train.batch_size, len(prepared.parts["train"].y))
+    batch = min(prepared.config.train.batch_size, len(prepared.parts["train"].y))
     shared = f", shared by {processes} processes" if processes > 1 else ""
-    return "\n".join(
-        [
-            f"{data.name}: {len(data.y):,} rows, {len(data.table.columns):,} features, "
-            f"{len(data.classes)} classes; {parts}",
-            f"net {'-'.join(map(str, net.layer_sizes))}, {activations}, "
-            f"{net.theta.size:,} parameters; {config.optimizer.name}, "
-            f"learning rate {config.optimizer.learning_rate:g}, batches of {batch}{shared}",
-            *data.notes,
-        ]
-    )
+    lines = [
+        f"{data.name}: {size}, {len(data.classes)} classes; {parts}",
+        f"net {layers}, {activations}, {net.theta.size:,} parameters; {optimizer.name}, "
+        f"learning rate {optimizer.learning_rate:g}, batches of {batch}{shared}",
+    ]
+    return "\n".join([*lines, *data.notes])
 
 
 def resumed(run: Run) -> str:
     """One line, where the run resumes; and another if its last bits may change."""
     done, epochs = len(run.state.history), run.prepared.config.train.epochs
-    return "\n".join(
-        [f"resumed after {done} of {epochs} epochs, {run.state.t:,} steps", *run.notes]
-    )
+    head = f"resumed after {done} of {epochs} epochs, {run.state.t:,} steps"
+    return "\n".join([head, *run.notes])
 
 
-def repeating(plan: "Plan", processes: int) -> str:
+def repeating(plan: Plan) -> str:
     """One line: how many runs, how many of them at once, and their seeds."""
+    processes = min(len(cores()), plan.runs)
     data, train, last = plan.config.data.split_seed, plan.config.train.seed, plan.runs - 1
     seeds = f"data.split_seed {data} to {data + last}, train.seed {train} to {train + last}"
     return f"{plan.runs} runs, {processes} at a time: {seeds}\n"
 
 
-def ended(run: "Ended") -> str:
+def ended(run: Ended) -> str:
     """One line: the figures of one of several runs."""
     result: Any = run.result
     figures = f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}"
@@ -142,77 +131,71 @@ def ended(run: "Ended") -> str:
     return f"seed-{run.number:<4d} {figures}, {epoch}, {result['seconds']:.2f} s"
 
 
-def repeated(plan: "Plan", figures: dict[str, "Mean"], runs: int) -> str:
+def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
     """Mean, spread and interval of each figure over the runs, and what the interval means."""
-    rows = [["", "mean \N{PLUS-MINUS SIGN} sd", "95% interval of the mean"]]
+    rows = [["", "mean ± sd", "95% interval of the mean"]]
     for name, found in figures.items():
-        spread = f"{found.mean:.4f} \N{PLUS-MINUS SIGN} {found.sd:.4f}"
-        rows.append([name.replace("_", " "), spread, f"{found.low:.4f} to {found.high:.4f}"])
-    test = plan.config.data.test_source
+        spread, ends = f"{found.mean:.4f} ± {found.sd:.4f}", f"{found.low:.4f} to {found.high:.4f}"
+        rows.append([name.replace("_", " "), spread, ends])
     meaning = "accounts for splits that share rows (Nadeau and Bengio 2003)"
-    if test:
+    if test := plan.config.data.test_source:
         meaning = f"is for these test rows only: each run is tested on {test}"
     return "\n".join([*table(rows, left=3), f"{runs} of {plan.runs} runs; the interval {meaning}"])
 
 
 def closing(result: dict[str, Any]) -> str:
     """The final figures: losses and accuracies, a line for each class, the confusion matrix."""
-    rows = [["", "loss", "accuracy"]]
+    epochs, rows = result["epochs"], [["", "loss", "accuracy"]]
+    head = f"{epochs} epoch{'s' * (epochs > 1)} in {result['seconds']:.2f} s; "
+    if not epochs:
+        head = "stopped in the first epoch; kept the last weights"
+    elif result["validation_loss"] is None:
+        head += "no validation part, so kept the last weights"
+    else:
+        head += f"kept the weights of epoch {result['best_epoch']}, best in validation"
     for part in ("train", "validation", "test"):
         if result[f"{part}_loss"] is not None:
-            loss, accuracy = result[f"{part}_loss"], result[f"{part}_accuracy"]
-            rows.append([part, f"{loss:.4f}", f"{accuracy:.4f}"])
-    sections = [_summary(result), "\n".join(table(rows)), _per_class(result, "test part")]
+            figures = (result[f"{part}_loss"], result[f"{part}_accuracy"])
+            rows.append([part, *(f"{x:.4f}" for x in figures)])
+    sections = [head, "\n".join(table(rows)), _per_class(result, "test part")]
     return "\n\n".join([*sections, _confusion(result, " (result.json has the matrix)")])
 
 
-def evaluation(name: str, measured: Measured, y: NDArray, classes: list[Any]) -> str:
+def evaluation(name: str, loss: float, predicted: NDArray, y: NDArray, classes: list[Any]) -> str:
     """The figures of a model on the rows of the file `name`, whose classes are classes[y]."""
-    result = figures_by_class(y, measured.predicted, len(classes)) | {"classes": classes}
-    rows = f"{len(measured.predicted):,} rows"
-    head = f"{name}: {rows}, loss {measured.loss:.4f}, accuracy {measured.accuracy:.4f}"
+    result = figures_by_class(y, predicted, len(classes)) | {"classes": classes}
+    right = (predicted == y).mean()
+    head = f"{name}: {len(y):,} rows, loss {loss:.4f}, accuracy {right:.4f}"
     return "\n\n".join([head, _per_class(result, "by class"), _confusion(result)])
-
-
-def _summary(result: dict[str, Any]) -> str:
-    epochs = result["epochs"]
-    if not epochs:
-        return "stopped in the first epoch; kept the last weights"
-    text = f"{epochs} epoch{'s' if epochs > 1 else ''} in {result['seconds']:.2f} s"
-    if result["validation_loss"] is None:
-        return f"{text}; no validation part, so kept the last weights"
-    return f"{text}; kept the weights of epoch {result['best_epoch']}, best in validation"
 
 
 def _per_class(result: dict[str, Any], title: str) -> str:
     figures, names = result["per_class"], _names(result)
-    columns = [figures[figure] for figure in ("precision", "recall", "f1")]
-    rows = [*zip(*columns, figures["rows"], names, strict=True)]
+    rows = [*zip(names, *figures.values(), strict=True)]
     if len(names) > MANY_CLASSES:
         title += f", the {MANY_CLASSES} classes of {len(names)} with the lowest f1"
-        rows = sorted(rows, key=lambda row: row[2])[:MANY_CLASSES]
-    means = [sum(column) / len(names) for column in columns]
-    rows.append((*means, sum(figures["rows"]), "macro mean"))
-    cells = [[name, *(f"{x:.4f}" for x in shown), str(n)] for *shown, n, name in rows]
-    return "\n".join([title, *table([["class", "precision", "recall", "f1", "rows"], *cells])])
+        rows = sorted(rows, key=lambda row: row[3])[:MANY_CLASSES]
+    *sums, total = map(sum, figures.values())
+    rows.append(("macro mean", *(x / len(names) for x in sums), total))
+    cells = [[name, *(f"{x:.4f}" for x in shown), str(n)] for name, *shown, n in rows]
+    return "\n".join([title, *table([["class", *figures], *cells])])
 
 
 def _confusion(result: dict[str, Any], where: str = "") -> str:
     """The matrix, with dots for zeros; if it is too wide, its largest entries off the diagonal."""
     matrix, names = result["confusion"], _names(result)
+    cells = [[f"{n or '.'}" for n in row] for row in matrix]
     numbers = [f"{j}" for j in range(1, len(names) + 1)]
-    counts = [[f"{n or '.'}" for n in row] for row in matrix]
-    named = [[name, *row] for name, row in zip(names, counts, strict=True)]
-    numbered = [[number, *row] for number, row in zip(numbers, named, strict=True)]
-    for left, rows in ((1, [["", *names], *named]), (2, [["", "", *numbers], *numbered])):
-        lines = table(rows, left=left)
+    for heads in ([names], [numbers, names]):  # numbers, if the names are too wide for columns
+        rows = [[*head, *row] for *head, row in zip(*heads, cells, strict=True)]
+        lines = table([[""] * len(heads) + heads[0], *rows], len(heads))
         if len(names) <= MANY_CLASSES and len(lines[-1]) <= shutil.get_terminal_size().columns:
             title = "confusion: a row for each true class, a column for each predicted one"
             return "\n".join([title, *lines])
     pairs = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n]
     lines = [f"{n:8d}  {names[i]} taken for {names[j]}" for n, i, j in sorted(pairs)[:-11:-1]]
-    total = sum(n for n, _, _ in pairs)
-    return "\n".join([f"confusion: the most frequent of {total} mistakes{where}", *lines])
+    title = f"confusion: the most frequent of {sum(n for n, *_ in pairs)} mistakes{where}"
+    return "\n".join([title, *lines])
 
 
 def _names(result: dict[str, Any]) -> list[str]:

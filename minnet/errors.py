@@ -1,7 +1,10 @@
-"""Typed errors, by whose mistake it is; each message is one line: what, where, what to do."""
+"""The version, and typed errors by whose mistake it is; a message is one line: what, where, what
+to do."""
 
 import difflib
 from collections.abc import Iterable
+
+VERSION = "0.1.0"
 
 
 class MinnetError(Exception):

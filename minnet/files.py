@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,7 +28,6 @@ from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, o
 Kind = Literal["model", "checkpoint"]
 VERSION = 3  # of sealed files
 SEAL = 64  # bytes of the digest, in hex
-CHUNK = 2**20  # bytes hashed at a time
 
 
 class FileError(MinnetError):
@@ -37,20 +35,23 @@ class FileError(MinnetError):
 
 
 @contextlib.contextmanager
-def named(path: Path, verb: str) -> Iterator[None]:
-    """Turn an OSError into a FileError of one line: "PATH: cannot be VERB: reason"."""
+def named(
+    path: Path, verb: str, error: type[MinnetError] = FileError, of: type[Exception] = OSError
+) -> Iterator[None]:
+    """Raise an `of` as an `error` of one line: "PATH: cannot be VERB: reason"."""
     try:
         yield
-    except OSError as error:
-        raise FileError(f"{one_line(path)}: cannot be {verb}: {error.strerror or error}") from None
+    except MinnetError:
+        raise
+    except of as e:
+        reason = getattr(e, "strerror", None) or f"{type(e).__name__}: {str(e)[:200]}"
+        raise error(one_line(f"{path}: cannot be {verb}: {reason}")) from None
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, seek and read, which takes its name, on the disk, once it is complete.
-
-    After any failure an older file of that name is still there. Raises FileError.
-    """
+def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A file to write, seek and read, which takes its name once it is complete and on the disk. If
+    anything fails, an older file of that name stays. Raises FileError."""
     with named(path, "written"):
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -58,27 +59,22 @@ def writing(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            if not overwrite:
+                path.touch(exist_ok=False)  # check and create in one step
             temporary.replace(path)
-        except BaseException:
+        finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        with _opened(path.parent) as folder:
+                temporary.unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
             os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def write(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write(path: Path, content: bytes | Iterable[bytes], overwrite: bool = True) -> None:
     """Write a file as `writing` does, at once or piece by piece."""
-    with writing(path) as file:
+    with writing(path, overwrite) as file:
         file.writelines([content] if isinstance(content, bytes) else content)
 
 
@@ -100,11 +96,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError."""
-    try:
+    with named(path, "read", DataError, Exception):
         return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        reason = one_line(getattr(error, "strerror", None) or error)
-        raise DataError(f"{one_line(path)}: cannot be read: {reason}") from None
 
 
 def make_folder(folder: Path) -> None:
@@ -120,27 +113,23 @@ def leftovers(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out while inside, and remove what a killed one left half written.
-
-    The lock is the system's and ends with the process. Raises ConfigError where another run holds
-    it, or there is no folder.
-    """
-    with contextlib.ExitStack() as stack:
-        with named(folder, "opened"):
-            if not folder.is_dir():
-                raise ConfigError(f"{one_line(folder)}: no such folder")
-            handle = stack.enter_context(_opened(folder))
+    """Keep other runs out while inside, and remove what a killed one left half written. The lock
+    ends with the process. Raises ConfigError if another run holds it or there is no folder."""
+    with named(folder, "opened", ConfigError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            hint = "wait for it, or choose another folder"
-            raise ConfigError(f"{one_line(folder)}: another run is at work there; {hint}") from None
+            raise ConfigError(f"{one_line(folder)}: in use by another run; wait for it") from None
         except OSError:
             pass  # a file system without locks
         for leftover in leftovers(folder):
             with contextlib.suppress(OSError):
                 leftover.unlink()
         yield
+    finally:
+        os.close(handle)
 
 
 def memory() -> int:
@@ -150,15 +139,12 @@ def memory() -> int:
 
 def is_finite(array: NDArray) -> bool:
     """Whether all numbers of an array are finite. Takes no memory."""
-    extremes = [array.min(initial=0), array.max(initial=0)]  # both are NaN if any number is
-    return bool(np.isfinite(extremes).all())
+    return bool(np.isfinite([array.min(initial=0), array.max(initial=0)]).all())  # NaN if any is
 
 
 def save_sealed(path: Path, kind: Kind, arrays: dict[str, NDArray], about: dict[str, Any]) -> None:
-    """Write arrays of bool, integers or finite floats, and what JSON can hold, as a sealed .npz.
-
-    The same content gives the same bytes. Raises ValueError for any other content, and FileError.
-    """
+    """Write arrays of bool, integers or finite floats, and what JSON can hold, as a sealed .npz:
+    the same content as the same bytes. Raises ValueError for any other content, and FileError."""
     for name, array in arrays.items():
         if name == "about" or array.dtype.kind not in "biuf" or not is_finite(array):
             raise ValueError(f"{name!r} is not an array of finite numbers, or not a name for one")
@@ -172,56 +158,35 @@ def save_sealed(path: Path, kind: Kind, arrays: dict[str, NDArray], about: dict[
 
 
 def load_sealed(path: Path, kind: Kind) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """What was given to `save_sealed`, in the memory of the arrays.
-
-    Raises ModelFileError, one line, for anything but a whole file of that kind.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for its writer
-            raise ModelFileError(f"is not a file; name a run's {kind}.npz")
+    """What was given to `save_sealed`, in the memory of the arrays. Raises ModelFileError for
+    anything but a whole file of that kind."""
+    name, hint = one_line(path), f"name a run's {kind}.npz"
+    with named(path, f"read as a {kind}", ModelFileError, Exception):
+        size = path.stat().st_size
+        if not path.is_file():  # to open a pipe is to wait for its writer
+            raise ModelFileError(f"{name}: is not a file; {hint}")
         with path.open("rb") as file:
-            _check_seal(file, kind)
+            if not file.read(42)[30:].startswith(b"about.npy"):  # a zip's first member
+                raise ModelFileError(f"{name}: is no file of this minnet; train again, or {hint}")
+            if _seal(file) != file.read():
+                raise ModelFileError(f"{name}: is damaged: use a copy of it, or train again")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as members:
                 about = json.loads(members["about"].tobytes())
-                found, version = about.pop("kind"), about.pop("version")
-                if version > VERSION:
-                    raise ModelFileError("was written by a newer minnet: update minnet")
-                if found != kind:
-                    raise ModelFileError(f"is a {found}, not a {kind}; name a run's {kind}.npz")
-                size = sum(member.file_size for member in members.zip.infolist())
-                if size > min(status.st_size, memory()):
-                    raise MemoryError
+                if about.pop("version") > VERSION:
+                    raise ModelFileError(f"{name}: was written by a newer minnet: update minnet")
+                if (found := about.pop("kind")) != kind:
+                    raise ModelFileError(f"{name}: is a {one_line(found)}, not a {kind}; {hint}")
+                if sum(member.file_size for member in members.zip.infolist()) > min(size, memory()):
+                    raise ModelFileError(f"{name}: does not fit into memory: use a larger machine")
                 return {name: members[name] for name in members.files if name != "about"}, about
-    except ModelFileError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-    except MemoryError:
-        reason = "does not fit into memory: use a larger machine"
-    except Exception as error:  # anyone can seal anything
-        reason = f"is not a {kind}: {str(error)[:200]}"
-    raise ModelFileError(one_line(f"{path}: {reason}"))
-
-
-def _check_seal(file: BinaryIO, kind: Kind) -> None:
-    """Raise ModelFileError unless the file ends in the digest of every byte before."""
-    first = file.read(42)[30:]  # the name of a zip's first member
-    if first == b"manifest.npy":
-        raise ModelFileError("was written by an older minnet: train again")
-    if not first.startswith(b"about.npy"):
-        what = "is not a minnet file" if file.tell() else "is empty"
-        raise ModelFileError(f"{what}; name a run's {kind}.npz")
-    if _seal(file) != file.read():
-        raise ModelFileError("is damaged or was changed: use a copy of it, or train again")
-    file.seek(0)
 
 
 def _seal(file: BinaryIO) -> bytes:
     """The SHA-256, in hex, of all but the last SEAL bytes of a file, which is left there."""
     digest, left = hashlib.sha256(), max(0, file.seek(0, os.SEEK_END) - SEAL)
     file.seek(0)
-    while chunk := file.read(min(CHUNK, left)):
+    while chunk := file.read(min(2**20, left)):
         digest.update(chunk)
         left -= len(chunk)
     return digest.hexdigest().encode()

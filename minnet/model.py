@@ -2,10 +2,9 @@
 
 import contextlib
 import csv
-import dataclasses
-import io
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,15 @@ from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import sources
 from minnet.data.delimited import HeaderUnclear, Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.data.table import Reading, Table, arrange, check_not_infinite
+from minnet.data.table import FINITE, Reading, Table, arrange
 from minnet.errors import ConfigError, DataError, ModelFileError, one_line, short
-from minnet.training import Measured
 
 
 @dataclass
 class Model:
-    """A trained classifier: a net, how columns become its inputs, and its classes.
-
-    classes_ (K,) are the labels as they were given. `reading` is how its training file was read,
-    as far as other files are read alike; `source` names that file or data set.
-    """
+    """A trained classifier: a net, how columns become its inputs, and its classes (K,), the labels
+    as they were given. `reading` is how its training file was read, as far as other files are read
+    alike; `source` names that file or data set."""
 
     net: MLP
     preprocessing: Preprocessing
@@ -73,15 +69,15 @@ class Model:
 
     def logits_in_blocks(self, table: Table) -> Iterator[NDArray]:
         """z (n, K) for one block of rows after the other. Raises DataError like predict_proba."""
-        names, categories = self.preprocessing.names, list(self.preprocessing.categories)
-        for rows in arrange(table, names, categories).blocks(ROWS):
+        fitted = self.preprocessing
+        for rows in arrange(table, fitted.names, list(fitted.categories)).blocks(ROWS):
             with np.errstate(all="ignore"):
-                X = self.preprocessing.transform(rows)
+                X = fitted.transform(rows)
                 z = self.net.logits(X)
             if not np.isfinite(z).all():
                 i = int(np.argmin(np.isfinite(z).all(axis=1)))
                 x = X[[i]].toarray()[0] if hasattr(X, "tocsr") else X[i]
-                where = rows.place(i, self.preprocessing.inputs[int(np.abs(x).argmax())])
+                where = rows.place(i, fitted.inputs[int(np.abs(x).argmax())])
                 raise DataError(f"{where} holds a number too large for this model")
             yield z
 
@@ -97,7 +93,7 @@ class Model:
             if X.ndim != 2 or X.shape[1] != len(names):
                 raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(names)})")
             table = Table("X", names, X)
-        check_not_infinite(table)
+        table.check(np.isinf, FINITE)
         return table
 
 
@@ -133,15 +129,13 @@ def _words(column: Any, known: list[str]) -> NDArray:
 
 
 def load(path: str | Path) -> Model:
-    """The model of a run's folder or of a model file.
-
-    Raises ModelFileError where there is none, or one that is damaged or not by minnet.
-    """
+    """The model of a run's folder or of a model file. Raises ModelFileError where there is none, or
+    one that is damaged or not by minnet."""
     path = Path(path)
     with contextlib.suppress(OSError):  # a name too long, for one: load_sealed says so
         path = path / "model.npz" if path.is_dir() else path
     arrays, about = files.load_sealed(path, "model")
-    try:
+    with files.named(path, "used as a model (train again)", ModelFileError, Exception):
         # no members, so no weights are drawn
         net = MLP(about["layer_sizes"], about["activation"], dtype=about["dtype"], members=0)
         D, theta = net.layer_sizes[0], arrays.pop("theta")
@@ -154,24 +148,19 @@ def load(path: str | Path) -> Model:
             raise ValueError("its arrays do not fit each other")
         net.__setstate__(net.__getstate__() | {"theta": theta, "dtheta": np.zeros_like(theta)})
         return Model(net, fitted, classes, about["reading"], about["source"])
-    except Exception as error:  # a sealed file of other content
-        what = f"{type(error).__name__}: {one_line(error)}"
-        raise ModelFileError(f"{one_line(path)}: is not a model ({what}); train again") from None
 
 
 def read(model: Model, source: str | Path, labels: bool, progress: Progress = None) -> Table:
     """The rows of a file or folder, read as the model's training file was. With `labels`, there
     have to be some. Raises DataError."""
     names, categories = model.preprocessing.names, list(model.preprocessing.categories)
-    features = len(names) + len(categories)
-    reading = Reading(
-        **model.reading, categorical=tuple(categories), labels=labels, features=features
-    )
+    how: dict[str, Any] = {"labels": labels, "features": len(names) + len(categories)}
+    reading = Reading(**model.reading, categorical=tuple(categories), **how)
     try:
         try:
             table = sources.read(source, reading, progress)
         except HeaderUnclear:  # names are seldom all numbers
-            table = sources.read(source, dataclasses.replace(reading, header=False), progress)
+            table = sources.read(source, replace(reading, header=False), progress)
     except ConfigError as error:  # the target is the model's, so this is no mistake in a config
         raise DataError(str(error)) from None
     return arrange(table, names, categories)
@@ -182,8 +171,7 @@ def unknown_values(model: Model, table: Table) -> list[str]:
     taken for missing cells."""
     notes = []
     for name, known in model.preprocessing.categories.items():
-        unknown = sorted({*table.text[name].tolist()} - {*known, ""})
-        if unknown:
+        if unknown := sorted({*table.text[name].tolist()} - {*known, ""}):
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             values = f"values that the model does not know: {short(unknown[0])}{more}"
             notes.append(f"{table.path}: column {name!r} has {values}")
@@ -192,24 +180,17 @@ def unknown_values(model: Model, table: Table) -> list[str]:
 
 def csv_lines(model: Model, table: Table, proba: bool) -> Iterator[str]:
     """CSV, a block of rows at a time: a header, then each row's class and, with `proba`, its p."""
-    labels = model.classes_.tolist()
-    yield _csv([["prediction", *(f"p({label})" for label in labels if proba)]])
+    labels, as_it_is = model.classes_.tolist(), types.SimpleNamespace(write=str)
+    row: Any = csv.writer(as_it_is, lineterminator="\n").writerow  # returns what `write` does
+    yield row(["prediction", *(f"p({label})" for label in labels if proba)])
     for z in model.logits_in_blocks(table):
-        columns = [[labels[k] for k in z.argmax(axis=1).tolist()]]
-        yield _csv(zip(*columns, *(softmax(z).T.tolist() if proba else []), strict=True))
+        p = softmax(z).tolist() if proba else [[]] * len(z)
+        yield "".join(row([labels[k], *p[i]]) for i, k in enumerate(z.argmax(axis=1).tolist()))
 
 
-def _csv(rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def evaluate(model: Model, table: Table) -> tuple[Measured, NDArray]:
-    """The model's figures on a table, and its labels as indices y (N,) into the model's classes.
-
-    Raises DataError for a label that the model does not know, or if there is none.
-    """
+def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
+    """The model's mean cross-entropy on a table; and the classes predicted and given, (N,) indices
+    into the model's. Raises DataError for a label that the model does not know, or without any."""
     if table.y is None or not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     known = {str(label): k for k, label in enumerate(model.classes_.tolist())}
@@ -224,4 +205,4 @@ def evaluate(model: Model, table: Table) -> tuple[Measured, NDArray]:
         rows = slice(end, end := end + len(z))
         z.argmax(axis=1, out=predicted[rows])
         loss += float(cross_entropy(z, y[rows]).sum(dtype=np.float64))
-    return Measured(loss / len(y), float((predicted == y).mean()), predicted), y
+    return loss / len(y), predicted, y

@@ -1,7 +1,6 @@
 """One run: its folder, its start, checkpoints, resuming, and its result."""
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import math
@@ -9,7 +8,8 @@ import platform
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,21 @@ from minnet import config as configs
 from minnet import data, files, training
 from minnet.config import Config
 from minnet.core.network import MLP
+from minnet.core.optimizers import OPTIMIZERS
 from minnet.data import Data, Part
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.distributed import ALONE, Alone, blas_threads
-from minnet.errors import ConfigError, DataError, TrainingError
+from minnet.distributed import ALONE, Team, blas_threads
+from minnet.errors import VERSION, ConfigError, DataError, ModelFileError, TrainingError
 from minnet.model import Model
-from minnet.training import Epoch, Recipe, State
+from minnet.training import Epoch, State
 
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
 REPEAT_FILE = "repeat.json"
 REPORT = "report.html"
 REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report of minnet
-REPORT_FILES = (
-    *("pictures/curves.svg", "pictures/confusion.svg", "pictures/reliability.svg"),
-    *("pictures/mistakes.svg", "pictures/weights.svg", "pictures/regions.svg"),
-    *("pictures/sizes.svg", "pictures/scores.svg", REPORT),
-)
+PICTURES = "curves confusion reliability mistakes weights regions sizes scores"
+REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 
 @dataclass
@@ -51,24 +49,17 @@ class Prepared:
     parts: dict[str, Part]
 
 
-@dataclass
 class Run:
-    """A run in its folder, and where it stands. `digests` are of its data, `saved` is when it wrote
-    its checkpoint, `notes` are what to say of resuming it. Of a team, the first process writes."""
+    """A run in its folder, and where it stands. `about` is what a checkpoint has to agree with,
+    `saved` is when one was written, `notes` are what to say at first. Of a team, rank 0 writes."""
 
-    folder: Path
-    prepared: Prepared
-    state: State
-    recipe: Recipe
-    digests: dict[str, str]
-    team: Alone = ALONE
-    notes: list[str] = field(default_factory=list)
-    saved: float = 0.0
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes the run's files."""
-        return self.team.rank == 0
+    def __init__(self, folder: Path, prepared: Prepared, team: Team) -> None:
+        config = prepared.config
+        self.folder, self.prepared, self.team = folder, prepared, team
+        self.state = State.start(prepared.net, config.optimizer.name, config.train.seed)
+        self.about = {"config": configs.values(config), "digests": digests(prepared)}
+        self.about["machine"] = machine()
+        self.notes, self.saved = list[str](), time.monotonic()
 
 
 def train(config: Config, out: Path | None = None, overwrite: bool = False) -> dict[str, Any]:
@@ -77,26 +68,27 @@ def train(config: Config, out: Path | None = None, overwrite: bool = False) -> d
     prepared = prepare(config)
     with claimed(out, folder_name(config, config.data.source), overwrite) as folder:
         run = begin(folder, prepared)
-        for _ in epochs(run):
-            pass
+        list(epochs(run))
         return finish(run)
 
 
-def prepare(config: Config, progress: Progress = None, team: Alone = ALONE) -> Prepared:
-    """Load, split and preprocess the data, and build the net, in every process of a team.
-
-    Raises ConfigError and DataError.
-    """
-    source = config.data.source
-    download = source in configs.FETCHED or source.startswith("openml:")
-    if download and team.rank:
-        team.add(np.zeros(1))  # waits for the first process
+def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Prepared:
+    """Load, split and preprocess the data, and build the net, in every process of a team. Raises
+    ConfigError and DataError."""
+    model, shared = config.model, configs.kind_of(config.data.source) != configs.FILE
+    if shared and team.rank:
+        team.add(np.zeros(1))  # waits for rank 0, which may have to download
     loaded = data.load(config.data, progress)
-    if download and not team.rank:
+    if shared and not team.rank:
         team.add(np.zeros(1))
     fitted = data.fit(config.data, loaded, team)
     D, K = len(fitted.inputs), len(loaded.classes)
-    _check_size([D, *config.model.hidden, K], np.dtype(config.model.dtype).itemsize)
+    P = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise([D, *model.hidden, K]))
+    vectors = 4 + OPTIMIZERS[config.optimizer.name].vectors  # theta now, before, at best; dtheta
+    need, have = vectors * P * np.dtype(model.dtype).itemsize, files.memory()
+    if need > have:
+        needs = f"{P:,} parameters need {need / 1e9:,.0f} GB"
+        raise ConfigError(f"model.hidden: {needs}, more than this machine's {have / 1e9:,.0f} GB")
     y = loaded.y[loaded.parts["train"]]
     weights = training.class_weights(config.train.class_weight, y, loaded.classes)
     net = training.build(config, D, K, weights)
@@ -104,33 +96,20 @@ def prepare(config: Config, progress: Progress = None, team: Alone = ALONE) -> P
     return Prepared(config, loaded, fitted, net, parts)
 
 
-def _check_size(sizes: list[int], itemsize: int) -> None:
-    """Raise ConfigError for a net whose parameters, gradient and optimizer state exceed memory."""
-    P = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
-    need, have = 5 * P * itemsize, files.memory()
-    if need > have:
-        net = f"a net of {'-'.join(map(str, sizes))} has {P:,} parameters"
-        needs = f"needs {need / 1e9:,.0f} GB, more than this machine's {have / 1e9:,.0f} GB"
-        raise ConfigError(f"model.hidden: {net} and {needs}")
-
-
-def begin(folder: Path, prepared: Prepared, team: Alone = ALONE) -> Run:
+def begin(folder: Path, prepared: Prepared, team: Team = ALONE) -> Run:
     """Start a run in an empty folder. Raises FileError."""
-    run = _start(folder, prepared, team)
-    if run.writes:
-        _write_texts(run)
-        _save(run)
+    run = Run(folder, prepared, team)
+    _write_texts(run)
+    _save(run)
     return run
 
 
 def resume(
-    folder: Path, overrides: Iterable[str] = (), progress: Progress = None, team: Alone = ALONE
+    folder: Path, overrides: Iterable[str] = (), progress: Progress = None, team: Team = ALONE
 ) -> Run:
-    """The run in a folder, locked by the caller, as its checkpoint has it, or else at its start.
-
+    """The run in a folder that the caller has locked, from its checkpoint, or else from its start.
     Raises ConfigError if there is no run or its config differs, DataError if its data do, and
-    ModelFileError for a damaged checkpoint.
-    """
+    ModelFileError for a checkpoint that is damaged or not of this run."""
     path, checkpoint = folder / "config.toml", folder / "checkpoint.npz"
     if not path.exists():
         raise ConfigError(f"{folder}: no run to resume: there is no config.toml")
@@ -139,52 +118,47 @@ def resume(
         check_config(folder, config, configs.values(configs.load(path)))
         return begin(folder, prepare(config, progress, team), team)
     arrays, about = files.load_sealed(checkpoint, "checkpoint")
-    check_config(folder, config, about["config"])
-    run = _start(folder, prepare(config, progress, team), team)
-    differing = {name for name, _ in about["digests"].items() ^ run.digests.items()}
-    if differing:
-        what = f"not the data that the run began with: other {', '.join(sorted(differing))}"
+    with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
+        then = {name: dict(about[name]) for name in ("config", "digests", "machine")}
+    check_config(folder, config, then["config"])
+    run = Run(folder, prepare(config, progress, team), team)
+    changed = then["digests"].items() ^ run.about["digests"].items()
+    if differing := ", ".join(sorted({name for name, _ in changed})):
+        what = f"not the data that the run began with: other {differing}"
         raise DataError(f"{config.data.source}: {what}")
-    run.state.restore(arrays)
-    run.saved = time.monotonic()
-    if changes := _changes(about["machine"], machine()):
+    with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
+        run.state.restore(arrays)
+    if changes := _changes(then["machine"], run.about["machine"]):
         run.notes.append(f"the last bits may differ from those of a run in one go: {changes}")
-    if run.writes:
-        clear_report(folder)
-        _write_texts(run)
+    _write_texts(run)
     return run
 
 
 def epochs(run: Run, stop: threading.Event | None = None) -> Iterator[Epoch]:
     """Train to the end or until `stop` is set, and write metrics.csv and checkpoints on the way.
-
-    Raises TrainingError where the run diverges, and FileError.
-    """
-    net, parts = run.prepared.net, run.prepared.parts
+    Raises TrainingError where the run diverges, and FileError."""
+    config, net, parts = run.prepared.config, run.prepared.net, run.prepared.parts
+    recipe = training.recipe(config, net, len(parts["train"].y))
     with _at_work(run):
-        for epoch in training.train(net, parts, run.recipe, run.state, stop, run.team):
-            if run.writes and epoch:
-                files.append(run.folder / "metrics.csv", _row(epoch))
-            if run.writes and time.monotonic() - run.saved >= run.recipe.checkpoint_seconds:
+        for epoch in training.train(net, parts, recipe, run.state, stop, run.team):
+            if epoch and not run.team.rank:
+                files.append(run.folder / "metrics.csv", ",".join(_cells(epoch).values()))
+            if time.monotonic() - run.saved >= recipe.train.checkpoint_seconds:
                 _save(run)
             if epoch:
                 yield epoch
 
 
 def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
-    """Save the run, its model with the best weights, and its result, which is returned.
-
-    Every process of a team calls this. Raises TrainingError and FileError.
-    """
-    prepared, loaded = run.prepared, run.prepared.data
+    """Save the run, its model with the best weights, and its result, which is returned. Every
+    process of a team calls this. Raises TrainingError and FileError."""
+    fitted, loaded = run.prepared.preprocessing, run.prepared.data
     with _at_work(run):
-        if run.writes:
-            _save(run)
+        _save(run)
         run.state.use_best()
         result = _result(run, interrupted)
-        if run.writes:
-            described = loaded.classes, loaded.reading, loaded.name
-            model = Model(prepared.net, prepared.preprocessing, *described)
+        if not run.team.rank:
+            model = Model(run.state.net, fitted, loaded.classes, loaded.reading, loaded.name)
             model.save(run.folder / "model.npz")
             files.write_json(run.folder / "result.json", result)
     return result
@@ -194,7 +168,7 @@ def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
 def _at_work(run: Run) -> Iterator[None]:
     """Set what NumPy and BLAS do while a run trains, and let errors say what to do about them."""
     config = run.prepared.config
-    work = config.train.batch_size * run.prepared.net.theta.size
+    work = config.train.batch_size * run.state.net.theta.size
     try:
         # a run overflows before it diverges; the processes of a team have one core each
         with np.errstate(all="ignore"), blas_threads(work if run.team.size == 1 else 0):
@@ -202,80 +176,63 @@ def _at_work(run: Run) -> Iterator[None]:
     except files.FileError as error:
         raise files.FileError(f"{error}; resume with: minnet train --resume {run.folder}") from None
     except TrainingError as error:
-        advice = [f"a smaller optimizer.learning_rate than {config.optimizer.learning_rate:g}"]
-        advice += [] if config.train.max_grad_norm else ["train.max_grad_norm=1"]
-        advice += ["data.scale=standard"] if config.data.scale == "none" else []
-        raise TrainingError(f"{error}; try {', or '.join(advice)}") from None
-
-
-def _start(folder: Path, prepared: Prepared, team: Alone) -> Run:
-    config, net = prepared.config, prepared.net
-    state = State.start(net, config.optimizer.name, config.train.seed)
-    recipe = training.recipe(config, net, len(prepared.parts["train"].y))
-    return Run(folder, prepared, state, recipe, digests(prepared), team)
+        advice = f"a smaller optimizer.learning_rate than {config.optimizer.learning_rate:g}"
+        advice += "" if config.train.max_grad_norm else ", or train.max_grad_norm=1"
+        advice += ", or data.scale=standard" if config.data.scale == "none" else ""
+        raise TrainingError(f"{error}; try {advice}") from None
 
 
 def _save(run: Run) -> None:
     """Write checkpoint.npz: everything needed to resume and verify the run. Where it has come to
     numbers that are not finite, the checkpoint before them stays."""
-    arrays, config = run.state.arrays(), configs.values(run.prepared.config)
-    if all(map(files.is_finite, arrays.values())):
-        about = {"config": config, "digests": run.digests, "machine": machine()}
-        files.save_sealed(run.folder / "checkpoint.npz", "checkpoint", arrays, about)
+    if not run.team.rank:
+        path, arrays = run.folder / "checkpoint.npz", run.state.arrays()
+        with contextlib.suppress(ValueError):
+            files.save_sealed(path, "checkpoint", arrays, run.about)
     run.saved = time.monotonic()
 
 
 def _write_texts(run: Run) -> None:
-    """Write config.toml, and metrics.csv as the run's history has it."""
-    files.write(run.folder / "config.toml", configs.dumps(run.prepared.config).encode())
-    layers = tuple(0.0 for _ in run.prepared.net.layers)
-    columns = [*training.figures(Epoch(0, 0, 0, 0, 0, 0, 0, 0, layers, layers))]
-    lines = [",".join(name for name in columns if name != "best_epoch")]
-    lines += [_row(epoch) for epoch in run.state.history]
-    files.write(run.folder / "metrics.csv", "".join(f"{line}\n" for line in lines).encode())
+    """Write config.toml, and metrics.csv as the run's history has it; remove an older report."""
+    if not run.team.rank:
+        clear_report(run.folder)
+        files.write(run.folder / "config.toml", configs.dumps(run.prepared.config).encode())
+        layers = (0.0,) * len(run.state.net.layers)
+        lines = [",".join(_cells(Epoch(0, 0, 0, 0, 0, 0, 0, 0, layers, layers)))]
+        lines += [",".join(_cells(epoch).values()) for epoch in run.state.history]
+        files.write(run.folder / "metrics.csv", "\n".join([*lines, ""]).encode())
 
 
-def _row(epoch: Epoch) -> str:
-    """One line of metrics.csv, with all digits; empty where there is no value."""
-    figures = training.figures(epoch)
-    del figures["best_epoch"]
-    return ",".join("" if value is None else repr(value) for value in figures.values())
+def _cells(epoch: Epoch) -> dict[str, str]:
+    """A line of metrics.csv by column, with all digits; empty where there is no value."""
+    figures = training.figures(epoch).items()
+    return {name: "" if x is None else repr(x) for name, x in figures if name != "best_epoch"}
 
 
 def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     """The final figures, as result.json has them; those by class are of the test part."""
-    import sklearn
-
-    import minnet
-
-    net, parts, classes = run.prepared.net, run.prepared.parts, run.prepared.data.classes
+    config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
+    result: dict[str, Any] = {"validation_accuracy": None, "validation_loss": None}
     measured = {name: training.evaluate(net, part, run.team) for name, part in parts.items()}
-    for name, part in measured.items():
-        if not math.isfinite(part.loss):
-            raise TrainingError(f"the {name} loss is {part.loss}")
-    last = run.state.history[-1] if run.state.history else None
-    result: dict[str, Any] = {
-        f"{name}_{figure}": getattr(measured.get(name), figure, None)
-        for name in ("test", "train", "validation")
-        for figure in ("accuracy", "loss")
-    }
-    result |= figures_by_class(parts["test"].y, measured["test"].predicted, len(classes))
-    return result | {
-        "best_epoch": last.best_epoch if last else 0,
-        "epochs": last.epoch if last else 0,
+    for name, found in measured.items():
+        if not math.isfinite(found.loss):
+            raise TrainingError(f"the {name} loss is {found.loss}")
+        result |= {f"{name}_accuracy": found.accuracy, f"{name}_loss": found.loss}
+    history = run.state.history
+    return {
+        **result,
+        **figures_by_class(parts["test"].y, measured["test"].predicted, net.K),
+        "best_epoch": run.state.best_epoch,
+        "epochs": len(history),
         "interrupted": interrupted,
         "parameters": net.theta.size,
         "rows": {name: len(part.y) for name, part in parts.items()},
-        "seconds": last.seconds if last else 0.0,
-        "seed": run.prepared.config.train.seed,
-        "split_seed": run.prepared.config.data.split_seed,
-        "classes": classes.tolist(),
-        "versions": {
-            "minnet": minnet.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
+        "seconds": history[-1].seconds if history else 0.0,
+        "seed": config.train.seed,
+        "split_seed": config.data.split_seed,
+        "classes": run.prepared.data.classes.tolist(),
+        "versions": {"minnet": VERSION, "python": platform.python_version()}
+        | {name: version(name) for name in ("numpy", "scikit-learn")},
     }
 
 
@@ -284,13 +241,12 @@ def figures_by_class(y: NDArray, predicted: NDArray, K: int) -> dict[str, Any]:
     for each true class and a column for each predicted one."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    labels = np.arange(K)
+    labels = range(K)
     figures = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
     names = ("precision", "recall", "f1", "rows")
-    per_class = {name: figure.tolist() for name, figure in zip(names, figures, strict=True)}
-    per_class["rows"] = [int(n) for n in per_class["rows"]]
+    by_class = {name: figure.tolist() for name, figure in zip(names, figures, strict=True)}
     confusion = confusion_matrix(y, predicted, labels=labels).tolist()
-    return {"macro_f1": float(figures[2].mean()), "per_class": per_class, "confusion": confusion}
+    return {"macro_f1": float(figures[2].mean()), "per_class": by_class, "confusion": confusion}
 
 
 # What a resumed run must have in common with its checkpoint
@@ -299,48 +255,38 @@ def figures_by_class(y: NDArray, predicted: NDArray, K: int) -> dict[str, Any]:
 def check_config(folder: Path, config: Config, then: dict[str, Any]) -> None:
     """Raise ConfigError for what differs from the config that a run began with, except for more
     epochs and the time between checkpoints."""
-    now = configs.values(config)
-    kept = {**now, "train.checkpoint_seconds": then["train.checkpoint_seconds"]}
-    if now["train.epochs"] > then["train.epochs"]:
-        kept["train.epochs"] = then["train.epochs"]
-    if changes := _changes(then, kept):
+    now, seconds, epochs = configs.values(config), "train.checkpoint_seconds", "train.epochs"
+    now |= {seconds: then[seconds], epochs: min(now[epochs], then[epochs])}
+    if changes := _changes(then, now):
         what = "the config of a run cannot change, except for more epochs"
         raise ConfigError(f"{folder}: {what}: {changes}")
 
 
 def _changes(then: dict[str, Any], now: dict[str, Any]) -> str:
     """ "data.scale was 'none', is 'standard'; ..."; empty if nothing differs."""
-    differing = [name for name in now if then.get(name) != now[name]]
-    return "; ".join(f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in differing)
+    pairs = ((name, then.get(name), new) for name, new in now.items())
+    return "; ".join(f"{name} was {old!r}, is {new!r}" for name, old, new in pairs if old != new)
 
 
 def digests(prepared: Prepared) -> dict[str, str]:
     """Digests of the classes, of how columns become inputs, and of the rows of each part."""
     fitted = prepared.preprocessing
-    arrays = {name: array.tolist() for name, array in fitted.arrays().items()}
-    described = {"classes": prepared.data.classes.tolist(), "columns": (fitted.about(), arrays)}
-    digests = {
-        n: hashlib.sha256(repr(value).encode()).hexdigest() for n, value in described.items()
-    }
-    return digests | {f"{name} rows": part.digest() for name, part in prepared.parts.items()}
+    columns = fitted.about(), {name: array.tolist() for name, array in fitted.arrays().items()}
+    described = {"classes": prepared.data.classes.tolist(), "columns": columns}
+    found = {n: hashlib.sha256(repr(what).encode()).hexdigest() for n, what in described.items()}
+    return found | {f"{name} rows": part.digest() for name, part in prepared.parts.items()}
 
 
-@functools.cache
 def machine() -> dict[str, str]:
     """What the last bits of a run depend on, besides its config and data."""
     from threadpoolctl import threadpool_info
 
     built: Any = np.show_config(mode="dicts")
-    blas = [built["Build Dependencies"]["blas"][name] for name in ("name", "version")]
-    for info in threadpool_info():  # SciPy may bring a BLAS of its own
-        if info["filepath"].startswith(str(Path(np.__file__).parent)):  # numpy or numpy.libs
-            blas = [info["internal_api"], info["version"], info.get("architecture") or ""]
     processor = [platform.machine(), *built["SIMD Extensions"].get("found", [])]
-    return {
-        "NumPy": np.__version__,
-        "BLAS": " ".join(blas).rstrip(),
-        "processor": " ".join(processor),
-    }
+    libraries = [info for info in threadpool_info() if info["user_api"] == "blas"] or [{}]
+    numpys = max(libraries, key=lambda info: "numpy" in info.get("filepath", ""))  # not SciPy's
+    blas = (str(numpys.get(name)) for name in ("internal_api", "version", "architecture"))
+    return {"NumPy": np.__version__, "BLAS": " ".join(blas), "processor": " ".join(processor)}
 
 
 # Folders
@@ -349,47 +295,32 @@ def machine() -> dict[str, str]:
 def folder_name(config: Config, fallback: str) -> str:
     """The name of a run: that of a file of the user's own, without suffixes, or the fallback."""
     stem = Path(config.data.source).name.partition(".")[0]
-    return stem if stem and configs.is_file_source(config.data.source) else fallback
+    return stem if stem and configs.kind_of(config.data.source) == configs.FILE else fallback
 
 
 @contextlib.contextmanager
 def claimed(out: Path | None, name: str, overwrite: bool) -> Iterator[Path]:
     """The folder of a new run, empty and locked while inside: `out`, or the first of runs/NAME,
     runs/NAME-2, ... that does not exist. With `overwrite`, it may be `out` or runs/NAME with a run,
-    which is removed.
-
-    Raises ConfigError for a folder that is in use, FileError where none can be made.
-    """
-    folder = _claim(out, name, overwrite)
+    which is removed. Raises ConfigError for a folder in use, FileError where none can be made."""
+    first = out or Path("runs") / name
+    more = () if out or overwrite else (Path(f"{first}-{n}") for n in itertools.count(2))
+    with files.named(first, "made"):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        for folder in itertools.chain([first], more):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()  # of two runs that start together, each gets its own
+                break
     with files.locked(folder):
-        check_folder(folder, overwrite)  # under the lock: another run may just have ended there
+        check_folder(folder, overwrite)  # another run may just have ended there
         clear(folder)
         yield folder
 
 
-def _claim(out: Path | None, name: str, overwrite: bool) -> Path:
-    first = out or Path("runs") / name
-    more = (Path(f"{first}-{number}") for number in itertools.count(2))
-    with files.named(first, "made"):
-        first.parent.mkdir(parents=True, exist_ok=True)
-        for folder in [first] if out or overwrite else itertools.chain([first], more):
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()  # of two runs that start together, each gets its own
-                return folder
-    check_folder(first, overwrite)
-    return first
-
-
 def check_folder(out: Path | None, overwrite: bool) -> None:
     """Raise ConfigError where `claimed` would, so that nobody waits for data to hear it."""
-    if out is None:
-        return
-    with files.named(out, "made"):
-        if not out.exists():
-            return
-        if not out.is_dir():
-            raise ConfigError(f"{out}: is a file; name a folder with --out")
-        if {*out.iterdir()} <= {*files.leftovers(out)}:
+    with files.named(out or Path(), "used", ConfigError):
+        if not out or not out.exists() or {*out.iterdir()} <= {*files.leftovers(out)}:
             return
     if not overwrite:
         raise ConfigError(f"{out}: exists; choose another folder, or replace its run: --overwrite")
@@ -401,16 +332,15 @@ def clear(folder: Path) -> None:
     """Remove the files of a run, or of a repeated one and its runs, and no others."""
     clear_report(folder)
     with files.named(folder, "cleared"):
-        if (folder / REPEAT_FILE).exists():
-            for run in (path for path in folder.glob("seed-*/") if path.name[5:].isdecimal()):
+        for run in folder.glob("seed-*/") if (folder / REPEAT_FILE).exists() else ():
+            if run.name[5:].isdecimal():
                 clear(run)
-                for leftover in files.leftovers(run):
-                    leftover.unlink()
                 with contextlib.suppress(OSError):  # the user's own files stay
                     run.rmdir()
-            (folder / REPEAT_FILE).unlink()
-        for name in reversed(RUN_FILES):  # config.toml last: if interrupted, it is still a run
-            (folder / name).unlink(missing_ok=True)
+        # config.toml last: if interrupted, it is still a run
+        names = (folder / name for name in (REPEAT_FILE, *reversed(RUN_FILES)))
+        for path in (*files.leftovers(folder), *names):
+            path.unlink(missing_ok=True)
 
 
 def clear_report(folder: Path) -> None:

@@ -9,29 +9,28 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minnet import config as configs
 from minnet import files, runs
 from minnet.config import Config
-from minnet.errors import ConfigError, DataError, one_line
+from minnet.errors import ConfigError, DataError
 
 FIGURES = {"test_accuracy": 1.0, "test_loss": math.inf, "macro_f1": 1.0}  # and their upper bounds
-MOST = 10_000  # runs
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
-Children = list[subprocess.Popen[str]]
+RUNS = range(2, 10_001)
+Children = list[subprocess.Popen[bytes]]
 CHILD = """import sys, threading
+sys.path.insert(0, sys.argv.pop(1))
 from minnet import cli, sweep
 threading.Thread(target=sweep.end_with_parent, daemon=True).start()
 sys.exit(cli.main(sys.argv[1:]))"""
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """A folder of runs: run i, in seed-i, has split_seed and seed of the config, plus i."""
 
     folder: Path
@@ -49,8 +48,7 @@ class Plan:
         return [f"data.split_seed={data.split_seed + i}", f"train.seed={train.seed + i}"]
 
 
-@dataclass
-class Mean:
+class Mean(NamedTuple):
     """The mean of a figure, its standard deviation (n - 1), and a 95% interval of the mean."""
 
     mean: float
@@ -59,20 +57,18 @@ class Mean:
     high: float
 
 
-@dataclass
-class Ended:
-    """A run that has ended: its exit code, its result.json, or what it said when it failed."""
+class Ended(NamedTuple):
+    """A run that has ended: its result.json, or what it said when it failed."""
 
     number: int
-    code: int
     result: dict[str, Any] | None
-    line: str
+    line: str = ""
 
 
 def check(number: int, config: Config) -> None:
     """Raise ConfigError for a number of runs without a spread, or for which seeds run out."""
-    if not 2 <= number <= MOST:
-        raise ConfigError(f"--repeat: takes a number of runs from 2 to {MOST}, got {number}")
+    if number not in RUNS:
+        raise ConfigError(f"--repeat: takes a number of runs from 2 to {RUNS[-1]}, got {number}")
     try:
         configs.load(None, Plan(Path(), config, number).overrides(number - 1))
     except ConfigError as error:
@@ -98,30 +94,22 @@ def resume(folder: Path, overrides: list[str]) -> Plan:
 def read(folder: Path) -> Plan:
     """The plan in a folder. Raises DataError where there is none."""
     path = folder / runs.REPEAT_FILE
-    content = files.read_json(path)
-    number = content.get("runs") if isinstance(content, dict) else None
-    if type(number) is not int or not 2 <= number <= MOST:
-        raise DataError(f"{one_line(path)}: cannot be read: it has no number of runs")
+    with files.named(path, "read", DataError, Exception):
+        number = RUNS[RUNS.index(files.read_json(path)["runs"])]
     return Plan(folder, configs.load(folder / "config.toml"), number)
 
 
 def run(plan: Plan, stop: threading.Event) -> Iterator[Ended]:
-    """Train what is not trained yet, as many runs side by side as there are cores. Yields the runs
-    that had ended before, then each as it ends.
-
-    Once `stop` is set, no other run starts, and those at work end after their current step.
-    """
-    results = {i: _whole_result(plan, i) for i in range(plan.runs)}
-    yield from (Ended(i, 0, result, "") for i, result in results.items() if result)
+    """Train what is not trained yet, as many runs side by side as there are cores. Yields each as
+    it ends. Once `stop` is set, no other run starts, and those at work end after their current
+    step."""
     free, children = cores(), Children()
     threading.Thread(target=_interrupt, args=(stop, children), daemon=True).start()
     with ThreadPoolExecutor(len(free), initializer=_take_core, initargs=(free,)) as pool:
-        waiting = [i for i, result in results.items() if not result]
-        futures = [pool.submit(_train, plan, i, children, stop) for i in waiting]
+        futures = [pool.submit(_train, plan, i, children, stop) for i in range(plan.runs)]
         try:
             for future in as_completed(futures):
-                if ended := future.result():
-                    yield ended
+                yield future.result()
         finally:  # after an error or a second signal, leave no process behind
             for future in futures:
                 future.cancel()
@@ -131,7 +119,7 @@ def run(plan: Plan, stop: threading.Event) -> Iterator[Ended]:
 
 
 def _take_core(free: list[int]) -> None:
-    """Give this thread, and so the processes that it starts, a core of its own."""
+    """Give this thread and the processes that it starts one core, and so one thread of BLAS."""
     with contextlib.suppress(OSError, AttributeError):  # not every system can
         os.sched_setaffinity(0, {free.pop()})
 
@@ -142,39 +130,29 @@ def _interrupt(stop: threading.Event, children: Children) -> None:
         child.send_signal(signal.SIGINT)
 
 
-def _train(plan: Plan, i: int, children: Children, stop: threading.Event) -> Ended | None:
-    """Train run i to its end, in a process with one thread; None if it is not to start."""
-    if stop.is_set():
-        return None
-    folder = plan.folders[i]
+def _train(plan: Plan, i: int, children: Children, stop: threading.Event) -> Ended:
+    """Train run i to its end, in a process of its own, unless it has ended or is not to start."""
+    if (result := _whole_result(plan, i)) or stop.is_set():
+        return Ended(i, result)
+    folder, package = plan.folders[i], Path(__file__).parent.parent
     if not (folder / "config.toml").exists():
         files.make_folder(folder)
         config = configs.load(plan.folder / "config.toml", plan.overrides(i))
         files.write(folder / "config.toml", configs.dumps(config).encode())
-    arguments = [f"--resume={folder.absolute()}", f"train.epochs={plan.config.train.epochs}"]
-    package = str(Path(__file__).parent.parent)  # the child imports this minnet
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    with (
-        files.named(Path(sys.executable), "started"),
-        subprocess.Popen(
-            [sys.executable, "-P", "-c", CHILD, "train", *arguments, "--quiet"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="backslashreplace",
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C reaches it through `stop` alone
-        ) as child,
-    ):
+    how = f"--resume={folder.absolute()}", f"train.epochs={plan.config.train.epochs}", "--quiet"
+    command = [sys.executable, "-P", "-c", CHILD, str(package), "train", *how]
+    pipes: Any = {"stdin": PIPE, "stdout": subprocess.DEVNULL, "stderr": PIPE}
+    with files.named(Path(sys.executable), "started"):
+        child = subprocess.Popen(command, **pipes, start_new_session=True)  # without Ctrl-C
+    with child:
         children.append(child)
         if stop.is_set():
             child.send_signal(signal.SIGINT)
-        said = child.stderr.read().splitlines() if child.stderr else []
+        said = b"".join(child.stderr or ()).decode(errors="backslashreplace").splitlines()
     if child.returncode:
         line = said[-1] if said else f"ended with exit code {child.returncode}"
-        return Ended(i, child.returncode, None, line.removeprefix("minnet: "))
-    return Ended(i, 0, _whole_result(plan, i), "")
+        return Ended(i, None, line.removeprefix("minnet: "))
+    return Ended(i, _whole_result(plan, i))
 
 
 def end_with_parent() -> None:
@@ -184,15 +162,18 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
+def results(plan: Plan) -> list[dict[str, Any]]:
+    """The results of the runs that have ended."""
+    return [result for i in range(plan.runs) if (result := _whole_result(plan, i))]
+
+
 def _whole_result(plan: Plan, i: int) -> dict[str, Any] | None:
     """The result of a run that needs no more training."""
-    folder = plan.folders[i]
-    with contextlib.suppress(DataError):
-        result = files.read_json(folder / "result.json")
-        whole = isinstance(result, dict) and {*FIGURES, "interrupted", "rows"} <= result.keys()
-        if whole and not result["interrupted"]:
-            epochs = configs.load(folder / "config.toml").train.epochs
-            return result if epochs == plan.config.train.epochs else None
+    with contextlib.suppress(DataError, TypeError, KeyError):
+        result = files.read_json(plan.folders[i] / "result.json")
+        epochs = configs.load(plan.folders[i] / "config.toml").train.epochs
+        if epochs == plan.config.train.epochs and not result["interrupted"]:
+            return result
     return None
 
 
@@ -200,7 +181,7 @@ def finish(plan: Plan, results: list[dict[str, Any]]) -> dict[str, Mean]:
     """Write the summary of at least two results into the folder, and return it."""
     figures = summary(plan.config, results)
     content: dict[str, Any] = {"runs": plan.runs, "ended": len(results)}
-    content |= {name: vars(mean) for name, mean in figures.items()}
+    content |= {name: mean._asdict() for name, mean in figures.items()}
     files.write_json(plan.folder / runs.REPEAT_FILE, content)
     return figures
 
@@ -225,16 +206,9 @@ def interval(
     values: list[float], ratio: float, bottom: float = -math.inf, top: float = math.inf
 ) -> Mean:
     """A 95% interval, within `bottom` and `top`, of the mean of figures from splits of the same
-    rows, with `ratio` test rows for each of the others.
-
-    Splits share rows, so their figures vary less than those of new data would, and s^2 / n is too
-    small. Nadeau and Bengio 2003 (section 3, "corrected resampled t-test") replace it by
-    s^2 (1/n + n_test / n_train).
-
-    >>> found = interval([0.97, 0.98, 0.99], ratio=0.25)
-    >>> round(found.mean, 4), round(found.sd, 4), round(found.low, 4), round(found.high, 4)
-    (0.98, 0.01, 0.9471, 1.0129)
-    """
+    rows, with `ratio` test rows for each of the others. Splits share rows, so their figures vary
+    less than those of new data would, and s^2 / n is too small. Nadeau and Bengio 2003 (section 3,
+    "corrected resampled t-test") replace it by s^2 (1/n + n_test / n_train)."""
     from scipy.stats import t
 
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))

@@ -12,22 +12,15 @@ import numpy as np
 from PIL import Image
 from sklearn.utils import Bunch
 
-GREY = {
-    "Ada_Lovelace": 40,
-    "Alan_Turing": 200,
-    "Kurt_Goedel": 120,
-}  # each person's pictures are all of one grey
+GREY = {"Ada_Lovelace": 40, "Alan_Turing": 200, "Kurt_Goedel": 120}  # of each person's pictures
 NEWS = {"rec.bicycles": "a wheel and a chain", "sci.space": "a comet and a moon"}
 
 
 def covtype(home, X=None, y=None):
-    N = 14
-    _dump(
-        np.arange(N * 54.0).reshape(N, 54) if X is None else X, home / "covertype" / "samples_py3"
-    )
-    _dump(
-        np.arange(N, dtype=np.int32) % 7 + 1 if y is None else y, home / "covertype" / "targets_py3"
-    )
+    X = np.arange(14 * 54.0).reshape(14, 54) if X is None else X
+    _dump(X, home / "covertype" / "samples_py3")
+    y = np.arange(len(X), dtype=np.int32) % 7 + 1 if y is None else y
+    _dump(y, home / "covertype" / "targets_py3")
 
 
 def kddcup99(home):
@@ -37,30 +30,17 @@ def kddcup99(home):
     X[:, 1:4] = [[b"tcp", b"http", b"SF"], [b"udp", b"domain_u", b"SF"], [b"tcp", b"smtp", b"REJ"]]
     X[:, 24:31] = 0.5
     _dump(X, home / "kddcup99_10-py3" / "samples")
-    _dump(
-        np.array([b"normal.", b"smurf.", b"normal."], object), home / "kddcup99_10-py3" / "targets"
-    )
+    y = np.array([b"normal.", b"smurf.", b"normal."], object)
+    _dump(y, home / "kddcup99_10-py3" / "targets")
 
 
 def newsgroups(home, copies=4):
     """Posts before scikit-learn counts their words, which it does once and then stores."""
     y = np.arange(2 * copies) % 2
-    posts = [list(NEWS.values())[k] for k in y]
-    part = {
-        "data": posts,
-        "filenames": np.array(["post"] * len(y)),
-        "target_names": list(NEWS),
-        "target": y,
-    }
+    part = {"data": [list(NEWS.values())[k] for k in y], "filenames": np.array(["post"] * len(y))}
+    part |= {"target_names": list(NEWS), "target": y}
     content = pickle.dumps({"train": Bunch(**part), "test": Bunch(**part)})
     (home / "20news-bydate_py3.pkz").write_bytes(codecs.encode(content, "zlib_codec"))
-
-
-def olivetti_faces(home):
-    """40 people, 10 pictures each, all of one grey but for a black and a white corner."""
-    faces = np.repeat(np.arange(40, dtype=np.uint8), 10)[:, None] * np.ones(4096, np.uint8) + 100
-    faces[:, 0], faces[:, -1] = 0, 200
-    _dump(faces, home / "olivetti_py3.pkz")
 
 
 def lfw_people(home):
@@ -71,63 +51,43 @@ def lfw_people(home):
         picture = io.BytesIO()
         Image.new("RGB", (250, 250), (grey, grey, grey)).save(picture, "JPEG")
         for i in range(69 if person == "Kurt_Goedel" else 70):
-            (folder / "lfw_funneled" / person / f"{person}_{i + 1:04}.jpg").write_bytes(
-                picture.getvalue()
-            )
+            path = folder / "lfw_funneled" / person / f"{person}_{i + 1:04}.jpg"
+            path.write_bytes(picture.getvalue())
     for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt"):
         (folder / name).touch()
 
 
 def openml(home, name, arff, *targets, version=1):
     """The answers of OpenML's interface and the ARFF file, each below the path of its address.
-
-    Version 1 is the active one. `targets` names the default target.
-    """
+    Version 1 is the active one. `targets` names the default target."""
     number, sparse = 40 + version, "\n{" in arff
     status = "active" if version == 1 else "deactivated"
     lines = [line for line in arff.splitlines() if line]
     columns = [line.split(maxsplit=2)[1:] for line in lines if line.startswith("@ATTRIBUTE")]
-    features = [
-        {
-            "index": str(j),
-            "name": column,
-            "data_type": "nominal" if kind.startswith("{") else kind.lower(),
-            "is_target": str(column in targets).lower(),
-            "is_ignore": "false",
-            "is_row_identifier": "false",
-            "number_of_missing_values": "0",
-        }
-        for j, (column, kind) in enumerate(columns)
-    ]
+    features = []
+    for j, (column, kind) in enumerate(columns):
+        kind = "nominal" if kind.startswith("{") else kind.lower()
+        feature = {"index": str(j), "name": column, "data_type": kind, "is_ignore": "false"}
+        feature |= {"is_target": str(column in targets).lower(), "is_row_identifier": "false"}
+        features.append(feature | {"number_of_missing_values": "0"})
     path = f"data/v1/download/{number}/{name}.arff"
-    description = {
-        "id": str(number),
-        "name": name,
-        "version": str(version),
-        "description": "made for a test",
-        "format": "Sparse_ARFF" if sparse else "ARFF",
-        "url": f"https://openml.invalid/{path}",
-        "file_id": str(number),  # from which older releases of scikit-learn make the address
-        "status": status,
-        "md5_checksum": hashlib.md5(arff.encode()).hexdigest(),
-    }
+    about = {"id": str(number), "name": name, "version": str(version), "status": status}
+    about |= {"description": "made for a test", "format": "Sparse_ARFF" if sparse else "ARFF"}
+    about |= {"url": f"https://openml.invalid/{path}", "file_id": str(number)}
+    about |= {"md5_checksum": hashlib.md5(arff.encode()).hexdigest()}
     N = len(lines) - lines.index("@DATA") - 1
-    found = {
-        "data": {"dataset": [{"did": number, "name": name, "version": version, "status": status}]}
-    }
+    found = {"did": number, "name": name, "version": version, "status": status}
+    found = {"data": {"dataset": [found]}}
+    quality = {"name": "NumberOfInstances", "value": f"{N}.0"}
     answers = {
         f"list/data_name/{name}/limit/2/data_version/{version}": found,
-        f"{number}": {"data_set_description": description},
+        f"{number}": {"data_set_description": about},
         f"features/{number}": {"data_features": {"feature": features}},
-        f"qualities/{number}": {
-            "data_qualities": {"quality": [{"name": "NumberOfInstances", "value": f"{N}.0"}]}
-        },
+        f"qualities/{number}": {"data_qualities": {"quality": [quality]}},
     }
     if version == 1:
         answers[f"list/data_name/{name}/limit/2/status/active/"] = found
-    files = {
-        f"api/v1/json/data/{question}": json.dumps(answer) for question, answer in answers.items()
-    }
+    files = {f"api/v1/json/data/{question}": json.dumps(a) for question, a in answers.items()}
     for where, content in (files | {path: arff, f"data/v1/download/{number}": arff}).items():
         file = home / "openml" / "openml.org" / f"{where}.gz"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -27,13 +27,12 @@ class Faults:
     def struck(self) -> bool:
         return self.at is not None and len(self.names) >= self.at
 
-    def step(self, name: str, half: Callable[[], object] | None = None) -> None:
+    def step(self, name: str, half: Callable[[], object] = lambda: None) -> None:
         if self.struck and self.how == "killed":
             raise Killed
         self.names.append(name)
         if len(self.names) == self.at:
-            if half:
-                half()
+            half()
             if self.how == "full":
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self.how == "killed":

@@ -27,6 +27,11 @@ class Answer:
         assert line.startswith("minnet: ")
         return line.removeprefix("minnet: ")
 
+    def refusal(self, code: int = 1) -> str:
+        """All that it wrote: one line to stderr."""
+        assert (self.code, self.out) == (code, "")
+        return self.line()
+
     def notes(self) -> list[str]:
         """All that it wrote to stderr: notes."""
         lines = self.err.splitlines()

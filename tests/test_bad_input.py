@@ -1,5 +1,5 @@
 """Bad data ends in exit code 1 and one line that names the place, and the run that would have been
-replaced is as it was; what only looks bad is learned from; and so is anything at all.
+replaced is as it was; anything at all is learned from or ends so.
 
 The messages themselves are tested where they are made; those of arguments in test_cli.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import command, files
+from running import Answer, command, files
 
 from minnet import cli, runs
 
@@ -60,39 +60,20 @@ def here(finished, tmp_path, monkeypatch) -> Path:
     return folder
 
 
-# What stands for "5,4,blue" in line 7 of a file, and what is said of it
-CELLS = """
-5,nan,blue         column 'width' is missing
-5,,blue            column 'width' is missing
-5,-Infinity,blue   column 'width' holds .*inf
-5,1e400,blue       column 'width' holds .*[1i]
-5,big,blue         column 'width' holds 'big'
-5,4,               column 'colour'
-5,4                2 columns
-5,4,"blue          quote
-5,\0,blue          NUL
-"""
-BAD = {
-    "latin-1": (
-        "d.csv",
-        GOOD.replace("5,4,blue", "5,4,blé").encode("latin-1"),
-        "line 7 is not UTF",
-    ),
-    "empty": ("d.csv", "", "is empty"),
-    "names that are numbers": ("d.csv", "1,2,3\n4,5,6\n", "data.header"),
-    "cut short": ("d.csv.gz", gzip.compress(GOOD.encode())[:-9], ""),
-    "no y": ("d.npz", npz(X=X40), "no array y"),
-    "inf": ("d.npz", npz(X=np.where(X40 == 7, np.inf, X40), y=Y40), "row 3, column 'x1'"),
-    "index": ("d.svm", "1 1:3\n0 2:1 1:1\n", "line 2: indices must"),
-}
-for case in CELLS.strip().split("\n"):
-    line, text = re.split("  +", case)
-    BAD[line] = ("d.csv", GOOD.replace("5,4,blue", line), rf"line 7.*{text}")
+BAD = [
+    ("is empty", "d.csv", ""),
+    ("line 7, column 'width' is missing", "d.csv", GOOD.replace("5,4,", "5,nan,")),
+    ("line 7.*not UTF", "d.csv", GOOD.replace("5,4,blue", "5,4,bl\xe9").encode("latin-1")),
+    ("", "d.csv.gz", gzip.compress(GOOD.encode())[:-9]),
+    ("no array y", "d.npz", npz(X=X40)),
+    ("row 3, column 'x1'", "d.npz", npz(X=np.where(X40 == 7, np.inf, X40), y=Y40)),
+    ("line 2: indices must", "d.svm", "1 1:3\n0 2:1 1:1\n"),
+]
 
 
-@pytest.mark.parametrize(("name", "content", "said"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("said", "name", "content"), BAD)
 def test_bad_data_ends_in_one_line_that_names_the_place_and_loses_nothing(
-    name, content, said, here
+    said, name, content, here
 ):
     write(name, content)
     before = files()
@@ -103,14 +84,11 @@ def test_bad_data_ends_in_one_line_that_names_the_place_and_loses_nothing(
 
 UNFIT = """
 1 train data.source=none.csv                                none.csv: cannot be read: No such file
-1 train data.source=gaps.csv data.missing=mean              column 'b'
-1 train data.source=gaps.csv data.missing=drop              gaps.csv: holds no rows
+1 train data.source=gaps.csv data.missing=mean              column 'b' is empty
 1 train data.source=good.csv data.test_source=short.csv     short.csv: has no column 'width'
 1 train data.source=good.csv data.test_source=long.csv      long.csv: has a column 'depth'
 1 train data.source=good.csv data.test_source=pink.csv      class pink
-1 train data.source=good.csv data.test_size=1               data.test_size
 2 train data.source=good.csv data.target=color              column 'color'; did you mean colour?
-2 train data.source=good.csv data.target=7                  good.csv
 2 train data.source=good.csv data.categorical=["size"]      column 'size'
 2 train data.source=good.csv train.class_weight={pink=1}    pink
 1 evaluate old pink.csv                                     pink.csv: class pink
@@ -129,56 +107,30 @@ def test_data_that_do_not_fit_settings_or_a_model_are_named(case, here):
     assert said in answer.line()
 
 
-FINE = {
-    "no header": ("d.csv", ROWS),
-    "numbers only": ("d.csv", PLAIN, "data.header=false"),
-    "quoted line breaks": ("d.csv", GOOD.replace("red", '"red\nor, so"')),
-    "BOM and lines as on Windows": ("d.csv", b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()),
-    "features at 1e200": ("d.csv", GOOD.replace("5,4,", "5,4e200,"), "data.scale=minmax"),
-    "missing values": ("d.csv", GOOD.replace("5,4,", "5,NA,"), "data.missing=median"),
-    "gzip": ("d.csv.gz", gzip.compress(GOOD.encode())),
-    "npz": ("d.npz", npz(X=X40, y=Y40)),
-    "svmlight": ("d.svm", "0 1:1\n1 3:2\n" * 20),
-}
-
-
-@pytest.mark.parametrize("case", FINE.values(), ids=FINE)
-def test_a_file_that_only_looks_bad_is_learned_from(case, here):
-    name, content, *overrides = case
-    write(name, content)
-    arguments = [f"data.source={name}", *overrides, "train.epochs=1", "--quiet", "--out", "new"]
-    answer = command("train", *arguments)
-    assert (answer.code, answer.out, answer.err) == (0, "", "")
-
-
 # Anything at all
 
-CELLS_OF_ANY_KIND = (
-    """nan,NA,?,inf,1e400,1e200,1_0,007,red,"a, b",",a"b, 5 ,2020-01-01,é,\ufeff,\0"""
-)
-CELL = st.sampled_from([*CELLS_OF_ANY_KIND.split(","), ",", ";", "\n", "\r", "\t", "9" * 400])
-EDIT = st.tuples(
-    st.integers(0, len(GOOD)), st.sampled_from([0, 1, 1, 2, 60]), CELL | st.text(max_size=4)
-)
+ODD = """nan NA ? inf 1e400 1e200 1_0 007 red 2020-01-01 é \ufeff \0 , ; " "a,b\""""
+CELL = st.sampled_from([*ODD.split(" "), "", " 5 ", "\n", "\r", "\t", "9" * 400])
+CELL |= st.text(max_size=4)
+EDIT = st.tuples(st.integers(0, len(GOOD)), st.sampled_from([0, 1, 1, 2, 60]), CELL)
 CODES = [*["utf-8"] * 6, "utf-8-sig", "utf-16", "latin-1"]
 NAMES = [*["data.csv"] * 6, "data.txt", "data.svm", "data.npz", "data.gz", "data"]
 KEYS = ["missing=mean", "missing=drop", "header=true", "header=false", "target=0", "target=9"]
 KEYS += ["target=width", 'categorical=["length"]', "scale=minmax", "validation_size=0"]
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from([GOOD, PLAIN, ROWS, GOOD.replace(",", ";"), GOOD[:60], ""]),
     st.lists(EDIT, max_size=3),
-    st.tuples(
-        st.sampled_from(CODES), st.sampled_from([*[None] * 8, -1, 5]), st.sampled_from(NAMES)
-    ),
+    st.sampled_from(CODES),
+    st.sampled_from([*[None] * 8, -1, 5]),
+    st.sampled_from(NAMES),
     st.lists(st.sampled_from(KEYS), max_size=2),
 )
-def test_a_table_with_any_edits_is_taken_or_ends_in_one_line(here, text, edits, file, keys):
+def test_any_table_is_taken_or_ends_in_one_line(here, text, edits, code, end, name, keys):
     for place, length, new in edits:
         text = text[:place] + new + text[place + length :]
-    code, end, name = file
     content = text.encode(code, "backslashreplace")
     write(f"./{name}", content if end is None else gzip.compress(content, mtime=0)[:end])
     with pytest.MonkeyPatch.context() as patch:  # all that looks at the data is done by then
@@ -187,9 +139,6 @@ def test_a_table_with_any_edits_is_taken_or_ends_in_one_line(here, text, edits, 
         patch.setattr(cli, "_run", lambda *_: 0)
         overrides = [f"data.{key}" for key in keys]
         answer = command("train", f"data.source=./{name}", *overrides, "--quiet")
-    assert answer.out == ""
-    if answer.code:
-        assert answer.code in (1, 2)
+    if answer != Answer(0, "", ""):
+        assert (answer.out, answer.code in (1, 2)) == ("", True)
         answer.line()
-    else:
-        assert answer.err == ""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import beside, jobs, nets, peers, report, running, scaling
+from benchmarks import accuracy, beside, jobs, nets, peers, report, running, scaling
 from benchmarks.nets import NETS, Net
 from minnet import config as configs
 
@@ -39,12 +39,14 @@ def test_estimators_have_the_same_initial_weights_and_end_near_the_same_loss(pee
         np.testing.assert_array_equal(W, expected)
 
 
-def test_output_gradients_and_predicting_are_measured():
+def test_output_gradients_predicting_and_accuracies_are_measured(monkeypatch):
     jacobian, vjp = (jobs.output_gradient(name, 100) for name in ("jacobian", "vjp"))
-    assert jacobian["us"] > 0
-    assert jacobian["bytes"] > 4 * 100 * 100 * 4 > vjp["bytes"] > 0
+    assert jacobian["us"] > 0 and jacobian["bytes"] > 4 * 100 * 100 * 4 > vjp["bytes"] > 0
     for peer in ("minnet", "scikit-learn"):
         assert jobs.predict(peer, NETS[DIGITS], 3000)["rows"] > 0
+    monkeypatch.setattr(accuracy, "PEERS", {"logistic": accuracy.PEERS["logistic regression"]})
+    found = accuracy.accuracies(configs.shipped()["wine"], 0)
+    assert all(0.9 < found[name] <= 1 for name in ("minnet", "logistic"))
 
 
 def test_both_read_the_same_file_in_processes_that_are_measured(monkeypatch):
@@ -52,8 +54,7 @@ def test_both_read_the_same_file_in_processes_that_are_measured(monkeypatch):
     answers = benchmarks.reading(0)
     ours, theirs = (answers["numbers", peer][0] for peer in ("minnet", "numpy.loadtxt"))
     assert ours["array"] == theirs["array"] == 2000 * 50 * 8 < ours["bytes"]
-    assert ours["sum"] == pytest.approx(theirs["sum"])
-    assert ours["seconds"] > ours["reading"] > 0
+    assert ours["sum"] == pytest.approx(theirs["sum"]) and ours["seconds"] > ours["reading"] > 0
 
 
 def test_a_process_is_measured_without_the_memory_of_the_one_that_asks():
@@ -71,10 +72,8 @@ def test_each_installed_peer_has_a_process_and_its_first_turn_does_not_count(mon
     workers = {"a": (beside.use, ("elsewhere",)), "ghost": (), "b": ()}
     answers = running.in_workers(workers, about_process, {"row": "argument"}, 2)
     (a, a_again), (b, _) = answers["row", "a"], answers["row", "b"]
-    assert len(answers) == 2 and a == a_again
-    assert len({a["pid"], b["pid"], os.getpid()}) == 3
-    assert a["asked"] == ("a", "argument")
-    assert a["path"] == "elsewhere" != b["path"]
+    assert len(answers) == 2 and a == a_again and len({a["pid"], b["pid"], os.getpid()}) == 3
+    assert a["asked"] == ("a", "argument") and a["path"] == "elsewhere" != b["path"]
     asked = []
     running.in_turns("r", "pq", lambda *at: asked.append(at), 1)
     assert asked == [("r", "p", 0), ("r", "q", 0), ("r", "q", 1), ("r", "p", 1)]
@@ -146,14 +145,6 @@ def test_a_run_asks_for_matplotlib_before_it_starts(monkeypatch, capsys):
     assert 'the picture needs matplotlib: pip install -e ".[bench]"' in capsys.readouterr().err
 
 
-def test_the_accuracy_of_a_config_is_beside_that_of_classifiers(monkeypatch):
-    from benchmarks import accuracy
-
-    monkeypatch.setattr(accuracy, "PEERS", {"logistic": accuracy.PEERS["logistic regression"]})
-    found = accuracy.accuracies(configs.shipped()["wine"], 0)
-    assert all(0.9 < found[name] <= 1 for name in ("minnet", "logistic"))
-
-
 def test_processes_share_a_step_and_an_allreduce():
     expected = jobs.train("minnet", TINY)["loss"]
     assert scaling.in_ranks(2, "shared_step", TINY)["loss"] == pytest.approx(expected, rel=1e-5)
@@ -177,10 +168,8 @@ def table(text):
 def test_what_is_predicted_follows_from_what_was_measured():
     assert "Nothing in this section was measured." in SCALING.split("## Predicted")[1]
     found = [SCALING.split(f"<!-- {name} -->")[1].split("<!--")[0] for name in ("model", "stops")]
-    batches = {
-        (row, part): NETS[row].batch // n for row in NETS for part, n in scaling.PARTS.items()
-    }
-    steps = {at: [{"us": 30 + 2 * rows}] for at, rows in batches.items()}
+    parts = [(row, part, n) for row in NETS for part, n in scaling.PARTS.items()]
+    steps = {(row, part): [{"us": 30 + 2 * (NETS[row].batch // n)}] for row, part, n in parts}
     averages = {(row, "2 processes"): [{"us": 9 + P / 250}] for row, P in scaling.NUMBERS.items()}
     computed = scaling.predicted(steps, averages)
     assert {tuple(row[:2]) for row in [*table(computed["model"]).values()][2:]} == {("30.0", "2")}

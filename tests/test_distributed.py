@@ -2,7 +2,6 @@
 the number of threads of BLAS."""
 
 import contextlib
-import csv
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,29 +50,22 @@ def train(n, *arguments):
     return ranks(n, "-m", "minnet", "train", *arguments)
 
 
-def theta(folder):
-    return minnet.load(folder).net.theta
-
-
 def metrics(folder):
-    with Path(folder, "metrics.csv").open() as file:
-        rows = [*csv.DictReader(file)]
-    return [{k: float(v) for k, v in row.items() if v and k != "seconds"} for row in rows]
+    """The rows of metrics.csv, without seconds."""
+    rows = np.genfromtxt(Path(folder, "metrics.csv"), delimiter=",", names=True, ndmin=1)
+    return np.array([rows[name] for name in rows.dtype.names if name != "seconds"]).T
 
 
-def same_end(one, three, **tolerance):
+def same_end(one, three, atol=1e-10):
     """Two runs ended alike, up to the order in which numbers were added."""
-    np.testing.assert_allclose(theta(three), theta(one), **{"rtol": 0, "atol": 1e-10} | tolerance)
     assert len(metrics(three)) == len(metrics(one))
-    if not tolerance:
-        for ours, theirs in zip(metrics(three), metrics(one), strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-8)
-        ours, theirs = result(three), result(one)
-        for name in theirs.keys() - {"seconds"}:
-            is_float = isinstance(theirs[name], float)
-            assert ours[name] == (
-                pytest.approx(theirs[name], rel=1e-8) if is_float else theirs[name]
-            )
+    thetas = (minnet.load(folder).net.theta for folder in (three, one))
+    np.testing.assert_allclose(*thetas, rtol=0, atol=atol)
+    if atol == 1e-10:
+        np.testing.assert_allclose(metrics(three), metrics(one), rtol=1e-8)
+        names = ("test_loss", "test_accuracy", "macro_f1", "best_epoch")
+        ends = ([result(folder)[name] for name in names] for folder in (three, one))
+        np.testing.assert_allclose(*ends, rtol=1e-8)
 
 
 @pytest.fixture
@@ -124,8 +117,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_three_processes_end_where_one_does(folder, name):
-    rough = {"atol": 2e-3} if name == "on_the_disk" else {}  # in float32
-    same_end(folder / "1" / name, folder / "3" / name, **rough)
+    rough = [2e-3] if name == "on_the_disk" else []  # in float32
+    same_end(folder / "1" / name, folder / "3" / name, *rough)
 
 
 AVERAGE = """
@@ -140,7 +133,7 @@ for dtype, tolerance in (("float32", 1e-6), ("float64", 1e-15)):
     np.testing.assert_allclose(dtheta, w @ gradients / 9, rtol=tolerance)
     assert abs(loss - w @ losses / 9) < 10 * tolerance
     dtheta = gradients[r].astype(dtype)  # where no row has weight, what there is stays
-    assert team.average(dtheta, losses[r], 0.0) == (losses[r], 0)
+    assert team.average(dtheta, losses[r], 0.0) == [losses[r], 0]
     assert (dtheta == gradients[r]).all()
 assert team.add(np.array([r, 1])).tolist() == [6, 4]
 """
@@ -151,22 +144,15 @@ def test_the_average_is_that_by_weight_and_counts_and_wishes_are_added():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize("n", [0, 1, 2, 5, 32])
-def test_shares_are_even_and_together_are_all(n, size):
-    class Comm:
-        def __init__(self, rank):
-            self.Get_rank, self.Get_size = (lambda: rank), (lambda: size)
-
-    shares = [distributed.Ranks(Comm(rank)).share(n) for rank in range(size)]
-    assert [i for share in shares for i in range(n)[share]] == list(range(n))
-    lengths = [share.stop - share.start for share in shares]
-    assert max(lengths) - min(lengths) <= 1
-    assert distributed.ALONE.share(n) == slice(0, n)
+def test_shares_are_even_and_together_are_all(size):
+    for n in (0, 1, 2, 5, 32):
+        shares = [range(n)[distributed.Team(rank, size).share(n)] for rank in range(size)]
+        assert [i for share in shares for i in share] == list(range(n))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert distributed.ALONE.share(5) == slice(0, 5)
 
 
-# How they end
-
-LONG = [*EXACT, "train.epochs=60", "train.patience=0", "model.dropout=0.2", "--quiet"]
+LONG = [*EXACT, "train.epochs=40", "train.patience=0", "model.dropout=0.2", "--quiet"]
 LONG += ["train.checkpoint_seconds=0", "--out"]
 
 
@@ -181,7 +167,7 @@ def test_a_signal_ends_all_after_the_step_and_another_number_of_processes_resume
         lines = process.communicate(timeout=100)[1].splitlines()
     hint = "the best weights so far are in run; resume with: minnet train --resume run"
     assert [line for line in lines if "minnet:" in line] == [f"minnet: interrupted; {hint}"]
-    assert 3 <= result("run")["epochs"] < 60
+    assert 3 <= result("run")["epochs"] < 40
     assert train(3, "--resume", "run", "--quiet")[0] == 0
     same_end("whole", "run")
 
@@ -199,47 +185,42 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+FAILURES = [
+    (1, 'raise ValueError("so it\\n goes")', "rank 1 of 2: ValueError: so it goes"),
+    (0, 'raise RuntimeError("first")', "RuntimeError: first"),
+    (1, "os.kill(os.getpid(), 9)", None),
+]
+
+
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize(
-    ("rank", "does", "line"),
-    [
-        (2, 'raise ValueError("so it\\n goes")', "rank 2 of 3: ValueError: so it goes"),
-        (1, "raise MemoryError", "rank 1 of 3: out of memory: try a smaller model.hidden or trai"),
-        (0, 'raise RuntimeError("first")', "RuntimeError: first"),
-        (2, "os.kill(os.getpid(), 9)", None),
-    ],
-)
+@pytest.mark.parametrize(("rank", "does", "line"), FAILURES)
 def test_a_process_that_fails_ends_all_and_the_run_can_be_resumed(rank, does, line):
-    code, _, err = ranks(3, "-c", FAILING.format(rank=rank, does=does), "train", *LONG, "run")
+    code, _, err = ranks(2, "-c", FAILING.format(rank=rank, does=does), "train", *LONG, "run")
     if line:
         assert code == 1
         assert err.startswith(f"minnet: {line}") and err.count("\n") == 1
         return
-    assert code and 0 < len(metrics("run")) < 60
+    assert code and 0 < len(metrics("run")) < 40
     assert cli.main(["train", *LONG, "whole"]) == cli.main(["train", "--resume", "run"]) == 0
     same_end("whole", "run")
 
 
+MISTAKES = [
+    (["train.epochz=3"], 2, "unknown key 'train.epochz'; did you mean train.epochs?"),
+    (["iris", "--out", "there"], 2, "there: exists; "),  # met by the first process alone
+    (["iris", "--repeat", "3"], 2, "--repeat starts its own processes: leave out mpiexec"),
+    (["iris", "optimizer.learning_rate=1e37"], 1, "training diverged in epoch 1 at step"),
+]
+
+
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize(
-    ("arguments", "code", "line"),
-    [
-        (["train.epochz=3"], 2, "unknown key 'train.epochz'; did you mean train.epochs?"),
-        (["iris", "--out", "there"], 2, "there: exists; "),  # met by the first process alone
-        (["iris", "--repeat", "3"], 2, "--repeat starts its own processes: leave out mpiexec"),
-        (["iris", "optimizer.learning_rate=1e37"], 1, "training diverged in epoch 1 at step"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "code", "line"), MISTAKES)
 def test_a_mistake_that_all_meet_is_said_once(arguments, code, line):
     Path("there").mkdir()
     Path("there/config.toml").write_text("")
-    ended, _, err = train(3, *arguments)
+    ended, _, err = train(2, *arguments)
     assert ended == code
     assert err.startswith(f"minnet: {line}") and err.count("\n") == 1
-
-
-def test_the_config_is_printed_once():
-    assert train(2, "digits", "--print-config")[1].count("[train]") == 1
 
 
 def test_a_launcher_without_mpi4py_or_of_another_mpi_is_a_problem_in_one_line(monkeypatch, capsys):
@@ -252,9 +233,6 @@ def test_a_launcher_without_mpi4py_or_of_another_mpi_is_a_problem_in_one_line(mo
     assert "pip install 'minnet[mpi]'" in capsys.readouterr().err
 
 
-# Threads of BLAS
-
-
 def threads():
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
@@ -262,14 +240,12 @@ def threads():
 @pytest.mark.parametrize("outside", [1, 3])
 @pytest.mark.parametrize(("cores", "large"), [(None, 1), (1, 1), (2, 2), (64, 2)])
 @pytest.mark.parametrize("told", [True, False])  # by the system, which cores may be used
-def test_large_batches_get_two_threads_if_there_are_two_cores_and_small_ones_one(
-    monkeypatch, outside, cores, large, told
-):
+def test_large_batches_get_two_threads_on_two_cores(monkeypatch, outside, cores, large, told):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores or 1), raising=False)
     if not told:
         monkeypatch.delattr(os, "sched_getaffinity")
-    for work, expected in ((distributed.LARGE - 1, 1), (distributed.LARGE, large), (1e15, large)):
+    for work, expected in ((distributed.LARGE - 1, 1), (distributed.LARGE, large)):
         with threadpool_limits(outside, user_api="blas"):
             with contextlib.suppress(KeyError), distributed.blas_threads(work):
                 assert threads() == {expected}
@@ -281,18 +257,15 @@ def test_large_batches_get_two_threads_if_there_are_two_cores_and_small_ones_one
 
 def test_nets_that_train_at_once_in_one_process_get_one_thread_each(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    meeting, seen, before = threading.Barrier(3, timeout=30), [], threads()
+    meeting, before = threading.Barrier(3, timeout=30), threads()
 
-    def work():
+    def work(_):
         with distributed.blas_threads(distributed.LARGE):
             meeting.wait()
-            seen.append(threads())
+            inside = threads()
             meeting.wait()
+            return inside
 
-    workers = [threading.Thread(target=work) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert seen == [{1}] * 3
+    with ThreadPoolExecutor(3) as pool:
+        assert [*pool.map(work, range(3))] == [{1}] * 3
     assert threads() == before

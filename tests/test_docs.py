@@ -44,20 +44,10 @@ def prose(text):
 def same(quoted, made, within):
     """Whether two texts agree word by word; numbers may differ by rounding, which depends on the
     machine's BLAS."""
-    words = quoted.split(), made.split()
-    return len(words[0]) == len(words[1]) and all(
-        one == other or close(one, other, within) for one, other in zip(*words, strict=True)
-    )
-
-
-def close(one, other, within):
-    try:
-        return abs(float(one) - float(other)) <= within
-    except ValueError:
-        return False
-
-
-# Quotes
+    number = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+    words = [number.sub("#", text).split() for text in (quoted, made)]
+    values = [np.array(number.findall(text), float) for text in (quoted, made)]
+    return words[0] == words[1] and np.allclose(*values, rtol=0, atol=within)
 
 
 @pytest.mark.parametrize(("document", "what", "quoted"), QUOTES, ids=lambda value: value[:40])
@@ -68,10 +58,7 @@ def test_a_quote_is_what_the_code_or_the_program_says(document, what, quoted):
     assert same(quoted, made, within), f"now it is\n{made}"
 
 
-def test_a_change_of_any_word_or_number_is_noticed_and_so_is_a_quote_of_nothing():
-    assert same("(1) p 0.0900 1e-17", "(1) p 0.0900 3e-17", 1e-4)
-    for changed in ("(2) p 0.0900 1e-17", "(1) q 0.0900 1e-17", "(1) p 0.0910 1e-17", "(1) p"):
-        assert not same("(1) p 0.0900 1e-17", changed, 1e-4)
+def test_a_quote_of_nothing_is_an_error():
     for what in ("minnet study | no such title", "minnet study --mistake nothing", "steps 3-2"):
         with pytest.raises((ValueError, KeyError)):
             quotes.quote(what)
@@ -96,9 +83,6 @@ def test_every_example_link_and_mistake_in_a_document_is_right(path):
         assert name in {*MISTAKES, "NAME", "list", "table"}, name
 
 
-# Pictures
-
-
 @pytest.fixture(scope="module")
 def data():
     return {name: data_of() for name, (data_of, _) in figures.FIGURES.items()}
@@ -106,11 +90,9 @@ def data():
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Two folders, each a fresh drawing."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("once", "again")]
-    for folder in folders:
-        figures.main(folder)
-    return folders
+    """The folder of a fresh drawing."""
+    figures.main(folder := tmp_path_factory.mktemp("drawn"))
+    return folder
 
 
 def recorded(path):
@@ -124,22 +106,24 @@ def words(path):
     return re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(drawn):
+def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(
+    drawn, tmp_path, monkeypatch
+):
     names = [f"{name}.svg" for name in figures.FIGURES]
     assert sorted(names) == sorted(path.name for path in figures.FOLDER.iterdir())
     for name in names:
-        once, again = (folder / name for folder in drawn)
-        assert once.read_bytes() == again.read_bytes()
-        root = ET.parse(once).getroot()
+        root = ET.parse(drawn / name).getroot()
         assert root.tag == f"{SVG}svg" and len(list(root.iter(f"{SVG}path"))) > 10
+    monkeypatch.setattr(figures, "FIGURES", {"flow": figures.FIGURES["flow"]})
+    figures.main(tmp_path)
+    assert (tmp_path / "flow.svg").read_bytes() == (drawn / "flow.svg").read_bytes()
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_picture_shows_the_words_and_numbers_of_today(data, drawn, name):
     """If not: python docs/figures.py."""
-    today = words(drawn[0] / f"{name}.svg")
-    assert len(today) > 10
-    assert words(figures.FOLDER / f"{name}.svg") == today
+    today = words(drawn / f"{name}.svg")
+    assert len(today) > 10 and words(figures.FOLDER / f"{name}.svg") == today
     numbers = recorded(figures.FOLDER / f"{name}.svg")
     assert list(numbers) == list(data[name])
     for key, now in data[name].items():
@@ -147,21 +131,17 @@ def test_a_picture_shows_the_words_and_numbers_of_today(data, drawn, name):
             # five digits were written; in float32, the last of seven differs between processors
             np.testing.assert_allclose(numbers[key], now, rtol=1e-4, atol=1e-6, err_msg=key)
             continue
-        # where rounding makes the error, its size is all that processors agree on
-        off = np.abs(np.log10(numbers[key]) - np.log10(np.maximum(now, 1e-17)))
+        # the error of the formula itself, to 5%; on that of rounding, processors do not agree
         smallest = {"one-sided": 1e-5, "central": 1e-3, "float32": 5e-2, "complex": 1e-6}[key]
         formula = data[name][f"h, {key}"] > smallest
-        assert off.max() < 1 and formula.sum() >= 2
-        assert off[formula].max() < 0.02, key  # the error of the formula itself, to 5%
+        assert formula.sum() >= 2
+        np.testing.assert_allclose(numbers[key][formula], now[formula], rtol=0.05, err_msg=key)
 
 
 def test_a_sure_p_leaves_little_of_the_jacobian(data):
-    J = data["jacobian"]["J"]
-    np.testing.assert_allclose(J.sum(axis=-1), 0, atol=1e-15)
-    unsure, sure = np.abs(J)
+    unsure, sure = np.abs(data["jacobian"]["J"])
     assert unsure.min() > 0.01  # each logit moves all of p
-    assert sure.max() < unsure.max() / 4
-    assert (sure < 0.005).sum() > 25 / 2
+    assert sure.max() < unsure.max() / 4 and np.median(sure) < 0.005
 
 
 def test_a_clipped_division_loses_the_gradient_and_floored_and_fused_are_one_line(data):
@@ -169,10 +149,9 @@ def test_a_clipped_division_loses_the_gradient_and_floored_and_fused_are_one_lin
     assert clipped[gap == 27] == pytest.approx(1)
     assert clipped[gap == 30] == pytest.approx(0.094, abs=0.001)
     assert clipped[gap >= 50].max() < 1e-9
-    floored, fused = (data["logit_gap"][name] for name in ("floored", "fused"))
-    np.testing.assert_allclose(floored, fused, rtol=0, atol=1.2e-7)  # two bits of float32
     exact = 1 / (1 + np.exp(-gap.astype(np.float64)))  # 1 - p_t
-    np.testing.assert_allclose(fused, exact, rtol=0, atol=2e-7)
+    for name in ("floored", "fused"):
+        np.testing.assert_allclose(data["logit_gap"][name], exact, rtol=0, atol=2e-7)
     overflow, Y = data["logit_gap"]["overflow"], np.array([1, 0], np.float32)
     for gap, lost in ((overflow - 2, False), (overflow + 1, True), (110, True)):
         p = np.exp(np.array([-gap, 0], np.float32))  # without the floor; the sum is 1 in float32
@@ -194,11 +173,9 @@ def test_each_way_of_measuring_is_as_good_as_the_picture_says(data):
 
 def test_each_gradient_has_the_shape_of_what_it_belongs_to(data):
     flow = data["flow"]
-    shapes = {name: tuple(x) for name, x in flow.items() if not name.startswith("line")}
-    gradients = {name for name in shapes if f"d{name}" in shapes}
+    gradients = {name for name in flow if f"d{name}" in flow}
     assert gradients == {"a[0]", "h[1]", "z", "p", "W[0]", "b[0]", "W[1]", "b[1]"}
-    assert all(shapes[name] == shapes[f"d{name}"] for name in gradients)
-    assert shapes["L"] == ()
+    assert all(tuple(flow[name]) == tuple(flow[f"d{name}"]) for name in gradients)
     lines = {name.partition("of ")[2]: int(x) for name, x in flow.items() if "line" in name}
     backward = {"dp": 14, "dz": 16, "dW": 20, "dh": 22, "da": 23}
     assert lines == {"a": 2, "h": 3, "z": 5, "p": 8, "L": 13} | backward

@@ -8,33 +8,31 @@ import io
 import json
 import os
 import pickle
-import subprocess
-import sys
 import textwrap
 import zipfile
-import zlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from faults import Killed, faults
 from limits import file_size_limit
 from memory import traced_memory
+from running import files as content
 
 from minnet import files
 from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError
 from minnet.files import append, load_sealed, locked, read_json, save_sealed, write, write_json
 
 MB = 2**20
-ARRAYS = {
-    "theta": np.arange(6, dtype=np.float32),
-    "center": np.array(0.5),
-    "seen": np.array([[True], [False]]),
-}
+THETA = np.arange(6, dtype=np.float32)
+ARRAYS = {"theta": THETA, "center": np.array(0.5), "seen": np.array([[True], [False]])}
 ABOUT = {"layer_sizes": [2, 2], "classes": ["é", "b"], "loss": 0.1}
 FULL = "cannot be written: No space left on device"
-DAMAGED = "is damaged or was changed: use a copy of it, or train again"
-FOREIGN = "is not a minnet file; name a run's model.npz"
+DAMAGED = "is damaged: use a copy of it, or train again"
+FOREIGN = "is no file of this minnet; train again, or name a run's model.npz"
+NO_MODEL = "cannot be read as a model: "
+TOO_LARGE = "does not fit into memory: use a larger machine"
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +40,6 @@ def here(tmp_path, monkeypatch):
     """Each test works in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def content(folder: Path = Path()) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def message(kind: type[MinnetError], function, *arguments) -> str:
@@ -58,19 +51,6 @@ def message(kind: type[MinnetError], function, *arguments) -> str:
     return str(caught.value)
 
 
-# Whole or not at all
-
-
-def test_a_file_is_on_the_disk_before_it_takes_its_name_and_no_other_is_left(monkeypatch):
-    calls, fsync, replace = [], os.fsync, Path.replace
-    write(Path("a.txt"), b"one")
-    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
-    monkeypatch.setattr(Path, "replace", lambda *p: (calls.append("replace"), replace(*p)))
-    write(Path("a.txt"), (str(n).encode() for n in range(5)))
-    assert calls == ["fsync", "replace", "fsync"]
-    assert content() == {"a.txt": b"01234"}
-
-
 WAYS = {
     "bytes": lambda path: write(path, b"the new one"),
     "pieces": lambda path: write(path, (b"the", b" ", b"new one")),
@@ -78,7 +58,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("old", [None, b"the old one"])
+@pytest.mark.parametrize("old", [{}, {"a": b"the old one"}], ids=["none", "old"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("how", ["full", "killed"])
 def test_a_fault_at_any_step_leaves_the_old_file_or_the_new(how, way, old, here):
@@ -89,8 +69,7 @@ def test_a_fault_at_any_step_leaves_the_old_file_or_the_new(how, way, old, here)
     assert steps.names[0] == "open"
     assert steps.names[-4:] == ["flush", "fsync", "rename", "fsync"]
     for at in range(1, len(steps.names) + 1):
-        before = {} if old is None else {"a": old}
-        for name, kept in before.items():
+        for name, kept in old.items():
             Path(name).write_bytes(kept)
         with faults(at, how):
             if how == "full":
@@ -101,7 +80,7 @@ def test_a_fault_at_any_step_leaves_the_old_file_or_the_new(how, way, old, here)
         after = content()
         temporary = after.pop(f".a.{os.getpid()}.tmp", None)
         last = at == len(steps.names)  # the folder's fsync, after the rename
-        assert after == ({"a": new} if last else before)
+        assert after == ({"a": new} if last else old)
         assert (temporary is None) == (how == "full" or at == 1 or last)
         for path in here.iterdir():
             path.unlink()
@@ -121,6 +100,18 @@ def test_pieces_that_cannot_be_made_or_outgrow_the_disk_leave_what_was_there(err
         said = message(files.FileError, write, Path("a.txt"), b"x" * 10_000)
     assert said == "a.txt: cannot be written: File too large"
     assert content() == {"a.txt": b"the old one"}
+
+
+def test_a_file_that_was_made_in_the_meantime_is_not_overwritten():
+    def pieces():
+        Path("a.txt").write_text("mine")
+        yield b"another"
+
+    said = message(files.FileError, write, Path("a.txt"), pieces(), False)
+    assert said == "a.txt: cannot be written: File exists"
+    assert content() == {"a.txt": b"mine"}
+    write(Path("b.txt"), b"new", overwrite=False)
+    assert content() == {"a.txt": b"mine", "b.txt": b"new"}
 
 
 @pytest.mark.parametrize("path", ["no/a.txt", "file/a.txt", "folder", "x" * 300])
@@ -144,39 +135,27 @@ def test_append_adds_one_line_and_no_part_of_one():
     assert said == "no/a.csv: cannot be written: No such file or directory"
 
 
-def test_json_is_readable_and_keeps_every_digit_and_text():
+def test_json_is_readable_and_keeps_every_digit_and_text_and_its_damage_is_a_data_error():
     figures = {"é": 0.1 + 0.2, "classes": ["a", 1, "\ud800"], "none": None}
     write_json(Path("a.json"), figures)
     assert '"é": 0.30000000000000004,\n' in Path("a.json").read_text(encoding="utf-8")
     assert read_json(Path("a.json")) == figures
-    for number in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            write_json(Path("b.json"), {"loss": number})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(Path("b.json"), {"loss": np.nan})
     assert content().keys() == {"a.json"}
-
-
-def test_json_that_cannot_be_read_is_a_data_error():
-    assert message(DataError, read_json, Path("a.json")).startswith("a.json: cannot be read: No")
-    for content in (b"", b"{", b"\xff\xfe\xfd", b"[" * 10**5):
-        Path("a.json").write_bytes(content)
+    assert message(DataError, read_json, Path("b.json")).startswith("b.json: cannot be read: No")
+    for damaged in (b"{", b"\xff\xfe\xfd", b"[" * 10**5):
+        Path("a.json").write_bytes(damaged)
         assert message(DataError, read_json, Path("a.json")).startswith("a.json: cannot be read: ")
-
-
-# Folders
 
 
 def test_a_locked_folder_lets_nobody_else_in_until_it_is_left():
     Path("mine").mkdir()
-    said = "mine: another run is at work there; wait for it, or choose another folder"
     for _ in range(2):
-        with locked(Path("mine")):
-            assert message(ConfigError, locked(Path("mine")).__enter__) == said
-            with locked(Path()):
-                pass
-    with contextlib.suppress(KeyError), locked(Path("mine")):
-        raise KeyError
-    with locked(Path("mine")):
-        pass
+        with contextlib.suppress(KeyError), locked(Path("mine")), locked(Path()):
+            said = message(ConfigError, locked(Path("mine")).__enter__)
+            assert said == "mine: in use by another run; wait for it"
+            raise KeyError
 
 
 def test_who_locks_a_folder_removes_what_was_left_half_written_there_and_nothing_else():
@@ -188,23 +167,14 @@ def test_who_locks_a_folder_removes_what_was_left_half_written_there_and_nothing
         assert set(content()) == set(mine)
 
 
-def test_where_there_is_no_folder_nothing_can_be_locked():
-    Path("file").write_text("text")
-    os.mkfifo("pipe")
-    for path in ("no", "no/folder", "file", "pipe"):
-        assert message(ConfigError, locked(Path(path)).__enter__) == f"{path}: no such folder"
-
-
-def test_a_file_system_without_locks_is_used_without_and_errors_inside_are_left_alone(monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+def test_a_file_system_without_locks_is_used_without_and_only_a_folder_is_locked(monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
     with pytest.raises(OSError, match="mine"), locked(Path()), locked(Path()):
         raise OSError("mine")
-
-
-# What is sealed is given back
+    os.mkfifo("pipe")
+    for path, reason in (("no/folder", "No such file or directory"), ("pipe", "Not a directory")):
+        said = message(ConfigError, locked(Path(path)).__enter__)
+        assert said == f"{path}: cannot be opened: {reason}"
 
 
 def sealed(arrays=ARRAYS, about=ABOUT, kind="model") -> bytes:
@@ -236,19 +206,13 @@ def assert_same(result, arrays=ARRAYS, about=ABOUT) -> None:
     assert result[1] == about
 
 
-def test_arrays_of_every_dtype_and_shape_come_back_as_they_were():
-    rng, arrays = np.random.default_rng(0), {}
-    kinds = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
-    for shape in ((), (0,), (0, 3), (1,), (7,), (2, 3, 4)):
-        for dtype in kinds.split():
-            arrays[f"{dtype}_{len(arrays)}"] = rng.integers(0, 2, shape).astype(dtype)
-    assert_same(loaded(sealed(arrays, {})), arrays, {})
-
-
-def test_the_outermost_numbers_come_back_as_they_were_and_so_does_nothing_at_all():
-    info = np.finfo(np.float32)
+def test_arrays_of_every_dtype_and_shape_and_the_outermost_numbers_come_back_as_they_were():
+    rng, info = np.random.default_rng(0), np.finfo(np.float32)
     floats = np.array([info.max, info.min, info.smallest_subnormal, -0.0], np.float32)
     arrays = {"floats": floats, "integers": np.array([2**63 - 1, -(2**63)])}
+    for shape in ((), (0,), (0, 3), (1,), (7,), (2, 3, 4)):
+        for dtype in (bool, *np.typecodes["AllInteger"], *"efd"):
+            arrays[f"{len(arrays)}"] = rng.integers(0, 2, shape).astype(dtype)
     about = {"state": 2**128 - 1, "loss": 5e-324, "zero": -0.0, "none": None, "text": "\ud800"}
     assert_same(loaded(sealed(arrays, about)), arrays, about)
     assert loaded(sealed({}, {})) == ({}, {})
@@ -258,103 +222,61 @@ def test_another_memory_order_keeps_its_numbers_and_a_link_is_followed():
     arrays = {"a": np.arange(12.0)[::2], "b": np.arange(6).reshape(2, 3).T}
     sealed(arrays, {})
     Path("link.npz").symlink_to("sealed.npz")
-    result, _ = load_sealed(Path("link.npz"), "model")
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(result[name], array)
+    np.testing.assert_equal(load_sealed(Path("link.npz"), "model")[0], arrays)
 
 
-def test_the_same_content_gives_the_same_bytes_in_any_order_at_any_time_in_any_process(monkeypatch):
+def test_the_same_content_gives_the_same_bytes_in_any_order_at_any_time(monkeypatch):
     first = sealed()
     monkeypatch.setattr("time.localtime", lambda *_: (2040, 1, 2, 3, 4, 5, 0, 2, 0))
     assert sealed(dict(reversed(ARRAYS.items())), dict(reversed(ABOUT.items()))) == first
-    code = (
-        "import numpy as np; from pathlib import Path; from minnet.files import save_sealed;"
-        "save_sealed(Path('other.npz'), 'model', {n: np.arange(5.0) for n in {'b', 'a', 'theta'}},"
-        "{n: [1, None, 'é'] for n in {'x', 'y', 'classes'}})"
-    )
-    found = set()
-    for seed in ("0", "1"):
-        env = os.environ | {"PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", code], check=True, env=env)
-        found.add(Path("other.npz").read_bytes())
-    assert len(found) == 1
-
-
-def test_any_other_content_gives_other_bytes():
-    theta = ARRAYS["theta"]
-    others = (theta + 1, theta.view(np.int32), theta.reshape(2, 3))
-    contents = [sealed(ARRAYS | {"theta": other}) for other in others]
-    contents += [sealed(ARRAYS | {"more": np.zeros(0)}), sealed(about=ABOUT | {"loss": 0.2})]
-    assert len({sealed(), sealed(kind="checkpoint"), *contents}) == 7
 
 
 def test_numpy_and_zip_programs_read_the_file_and_the_docstring_says_how_to_check_it():
-    content = sealed()
+    whole = sealed()
     with np.load("sealed.npz", allow_pickle=False) as file:
         assert file.files == ["about", *sorted(ARRAYS)]
-        np.testing.assert_array_equal(file["theta"], ARRAYS["theta"], strict=True)
+        np.testing.assert_array_equal(file["theta"], THETA, strict=True)
     with zipfile.ZipFile("sealed.npz") as file:
         assert file.testzip() is None
         assert {info.compress_type for info in file.infolist()} == {zipfile.ZIP_STORED}
-        assert file.comment == hashlib.sha256(content[:-64]).hexdigest().encode()
     names = {"np": np, "json": json, "hashlib": hashlib, "path": Path("sealed.npz")}
     lines = textwrap.dedent(files.__doc__[files.__doc__.index("    content =") :])
     exec(lines, names)
     assert names["about"].items() >= ABOUT.items()
-    Path("sealed.npz").write_bytes(content[:-65] + b"\1" + content[-64:])
+    Path("sealed.npz").write_bytes(whole[:-65] + b"\1" + whole[-64:])
     with pytest.raises(AssertionError):
         exec(lines, names)
 
 
-NO_NUMBERS = [
-    *(np.array([1.0, np.nan]), np.array(np.inf, np.float32), np.full((2, 2), -np.inf, np.float16)),
-    *(np.array([None]), np.array(["text"]), np.array([1j]), np.zeros(2, "f4,i4")),
-    np.array(["2020-01-01"], "M8[D]"),
-]
+NO_NUMBERS = [np.array([0, x], np.float32) for x in (np.nan, np.inf, -np.inf)]
+NO_NUMBERS += [np.array([x]) for x in (None, "text", 1j, np.datetime64(0, "D"))]
 
 
 def test_what_no_file_may_hold_is_not_written():
-    for array in NO_NUMBERS:
-        with pytest.raises(ValueError, match="'a' is not an array of finite numbers"):
-            save_sealed(Path("a.npz"), "model", {"a": array}, {})
-    with pytest.raises(ValueError, match="'about' is not"):
-        save_sealed(Path("a.npz"), "model", {"about": np.zeros(3)}, {})
-    for value in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="Out of range"):
-            save_sealed(Path("a.npz"), "model", {}, {"x": value})
+    for arrays in ({"about": np.zeros(3)}, *({"a": array} for array in NO_NUMBERS)):
+        with pytest.raises(ValueError, match="is not an array of finite numbers"):
+            save_sealed(Path("a.npz"), "model", arrays, {})
+    with pytest.raises(ValueError, match="Out of range"):
+        save_sealed(Path("a.npz"), "model", {}, {"x": np.inf})
     assert content() == {}
 
 
-# Damage
-
-
-def test_every_flip_of_a_bit_and_every_cut_is_noticed():
-    whole, bits = sealed(), 0
+def test_every_flip_of_a_bit_every_cut_and_every_byte_too_many_is_noticed():
+    whole = sealed(about={})
     with Path("model.npz").open("wb+", buffering=0) as file:
         file.write(whole)
         for place in range(len(whole)):
             for bit in range(8):
                 os.pwrite(file.fileno(), bytes([whole[place] ^ 1 << bit]), place)
                 assert refused() in (DAMAGED, FOREIGN)
-                bits += 1
             os.pwrite(file.fileno(), whole[place : place + 1], place)
-        assert_same(load_sealed(Path("model.npz"), "model"))
+        assert_same(load_sealed(Path("model.npz"), "model"), about={})
         for size in reversed(range(len(whole))):
             file.truncate(size)
-            assert refused().startswith((DAMAGED, FOREIGN, "is empty"))
-    assert bits == 8 * len(whole) > 8000
-
-
-def test_every_missing_byte_and_every_one_too_many_is_noticed():
-    whole = sealed()
-    for place in range(len(whole)):
-        refused(content=whole[:place] + whole[place + 1 :])
-    for extra in (b"\0", b"\n", b"PK", bytes(64), bytes(1000), whole):
+            assert refused() in (DAMAGED, FOREIGN)
+    for extra in (b"\0", bytes(64), whole):
         assert refused(content=whole + extra) == DAMAGED
         assert refused(content=extra + whole) in (DAMAGED, FOREIGN)
-
-
-# Files made to deceive: the seal is right, and something else is not
 
 
 def forged(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -397,17 +319,16 @@ FORGED = [
 ]
 
 
-@pytest.mark.parametrize("members", FORGED, ids=range(len(FORGED)))
-def test_a_sealed_file_of_other_content_is_refused_in_one_line(members):
-    said = refused(content=forged(members))
-    assert said.startswith(("is not a model:", "is a ", "does not fit into memory"))
+def test_a_sealed_file_of_other_content_is_refused_in_one_line():
+    for members in FORGED:
+        said = refused(content=forged(members))
+        assert said.startswith((NO_MODEL, "is a forest, not", "is a two lines, not"))
 
 
 def test_a_file_made_as_the_docstring_says_is_loaded():
     """What makes this fail makes each file of our users unreadable: it takes a new version."""
-    members = {"about.npy": text(b'{"kind": "model", "version": 3, "x": 1}')}
-    members["a.npy"] = npy(ARRAYS["theta"])
-    assert_same(loaded(forged(members)), {"a": ARRAYS["theta"]}, {"x": 1})
+    members = {"about.npy": text(b'{"kind": "model", "version": 3, "x": 1}'), "a.npy": npy(THETA)}
+    assert_same(loaded(forged(members)), {"a": THETA}, {"x": 1})
 
 
 def test_a_pickle_is_refused_and_not_run():
@@ -418,7 +339,7 @@ def test_a_pickle_is_refused_and_not_run():
     assert refused(content=pickle.dumps(Harmful())) == FOREIGN
     harmful = npy(np.array([Harmful()]))
     for members in ({"about.npy": about(), "a.npy": harmful}, {"about.npy": harmful}):
-        assert refused(content=forged(members)).startswith("is not a model: ")
+        assert refused(content=forged(members)).startswith(NO_MODEL)
     assert not Path("harm").exists()
     pickle.loads(pickle.dumps(Harmful()))
     assert Path("harm").exists()  # so it would have been
@@ -429,11 +350,8 @@ def test_a_bomb_is_not_read():
     content = forged(members, zipfile.ZIP_DEFLATED)
     assert len(content) < MB
     with traced_memory() as risen:
-        assert refused(content=content) == "does not fit into memory: use a larger machine"
+        assert refused(content=content) == TOO_LARGE
         assert risen() < MB
-
-
-# Other files
 
 
 def npz(**arrays) -> bytes:
@@ -443,12 +361,9 @@ def npz(**arrays) -> bytes:
 
 
 def test_another_file_is_told_from_one_of_minnet():
-    xy = npz(X=np.zeros((3, 2)), y=np.zeros(3))
-    for other in (b"a,b\n1,2\n", b"PK\3\4", b"PK\5\6" + bytes(18), bytes(10_000), xy):
-        assert refused(content=other) == FOREIGN
-    assert refused(content=b"") == "is empty; name a run's model.npz"
     old = npz(manifest=np.zeros(2), **ARRAYS)
-    assert refused(content=old) == "was written by an older minnet: train again"
+    for other in (b"", b"a,b\n1,2\n", b"PK\3\4", b"PK\5\6" + bytes(18), bytes(10_000), old):
+        assert refused(content=other) == FOREIGN
     with np.load(io.BytesIO(sealed())) as file:
         assert refused(content=npz(**file)) == DAMAGED  # though its content is the same
 
@@ -459,9 +374,9 @@ def test_a_model_is_no_checkpoint_and_a_later_version_asks_for_a_newer_minnet(mo
     said = "is a model, not a checkpoint; name a run's checkpoint.npz"
     assert refused(content=sealed(), kind="checkpoint") == said
     assert_same(loaded(sealed(kind="checkpoint"), "checkpoint"))
-    monkeypatch.setattr(files, "VERSION", files.VERSION + 1)
-    later = sealed()
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "VERSION", files.VERSION + 1)
+        later = sealed()
     assert refused(content=later) == "was written by a newer minnet: update minnet"
 
 
@@ -471,41 +386,28 @@ def test_what_is_not_a_file_is_named_and_never_waited_for():
     Path("run").mkdir()
     for path in ("pipe", "run", "/dev/zero"):
         assert refused(path, kind="checkpoint") == "is not a file; name a run's checkpoint.npz"
-    assert refused("no/model.npz") == "cannot be read: No such file or directory"
-    assert refused("x" * 300) == "cannot be read: File name too long"
-    assert refused("loop").startswith("cannot be read: Too many levels")
+    assert refused("no/model.npz") == f"{NO_MODEL}No such file or directory"
+    assert refused("x" * 300) == f"{NO_MODEL}File name too long"
+    assert refused("loop").startswith(f"{NO_MODEL}Too many levels")
     for path in ("two\nlines", "nul\0"):
         assert message(ModelFileError, load_sealed, Path(path), "model")
 
 
-def failing(error):
-    def fail(*_args, **_options):
-        raise error
-
-    return fail
-
-
 ERRORS = {
-    PermissionError(13, "Permission denied"): "cannot be read: Permission denied",
-    OSError("no number"): "cannot be read: no number",
-    MemoryError(): "does not fit into memory: use a larger machine",
-    ValueError("two\nlines"): "is not a model: two lines",
-    zlib.error("x" * 1000): f"is not a model: {'x' * 200}",
-    RecursionError(): "is not a model:",
+    PermissionError(13, "Permission denied"): "Permission denied",
+    OSError("two\nlines"): "OSError: two lines",
+    MemoryError("x" * 1000): f"MemoryError: {'x' * 200}",
 }
 
 
 def test_any_error_ends_in_one_line_but_not_an_interrupt(monkeypatch):
     Path("model.npz").write_bytes(sealed())
-    for error, said in ERRORS.items():
-        monkeypatch.setattr(np, "load", failing(error))
-        assert refused() == said
-    monkeypatch.setattr(np, "load", failing(KeyboardInterrupt()))
+    failing = mock.Mock(side_effect=[*ERRORS, KeyboardInterrupt])
+    monkeypatch.setattr(np, "load", failing)
+    for said in ERRORS.values():
+        assert refused() == f"{NO_MODEL}{said}"
     with pytest.raises(KeyboardInterrupt):
         load_sealed(Path("model.npz"), "model")
-
-
-# Memory
 
 
 def test_a_file_takes_little_memory_to_write_and_its_own_size_to_load(monkeypatch):
@@ -518,5 +420,5 @@ def test_a_file_takes_little_memory_to_write_and_its_own_size_to_load(monkeypatc
         load_sealed(Path("model.npz"), "model")
         assert risen() < size + 4 * MB
         monkeypatch.setattr(files, "memory", lambda: 100 * MB)
-        assert refused() == "does not fit into memory: use a larger machine"
+        assert refused() == TOO_LARGE
         assert risen() < 4 * MB

@@ -4,12 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from differences import measured_gradient
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from minnet.core.activations import ACTIVATIONS
-from minnet.core.gradcheck import relative_error
 from minnet.core.network import MLP, Tape
 from minnet.core.optimizers import OPTIMIZERS, Settings, Step, clip_by_norm
 from minnet.core.softmax import OUTPUT_GRADIENTS
@@ -24,7 +22,6 @@ SETTINGS = {
     "one output unit": {"layer_sizes": [4, 6, 1], "label_smoothing": 0.1},
     "all": HIDDEN | {"l2": 0.3, "label_smoothing": 0.2, "class_weight": [1, 3, 0.5]},
 }
-settings = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 
 
 def adamw(net, t, state):
@@ -34,9 +31,10 @@ def adamw(net, t, state):
     OPTIMIZERS["adamw"].take(step, net.theta, net.dtheta, state)
 
 
-@settings
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("rows", ["shared", "sparse", "own"])
 def test_each_member_trains_and_predicts_as_the_single_net_of_its_seed(settings, rows):
+    """So its gradient, which tests/test_network.py holds against the loss, is that of its loss."""
     many = MLP(**settings, members=M, seed=SEED, dtype="float64")
     single = [MLP(**settings, seed=SEED + m, dtype="float64") for m in range(M)]
     tapes = Tape(many, *((M, N) if rows == "own" else (N,))), *(Tape(net, N) for net in single)
@@ -65,12 +63,3 @@ def test_each_member_trains_and_predicts_as_the_single_net_of_its_seed(settings,
     close(many.logits(X), [net.logits(X) for net in single])
     close(many.predict_proba(X), [net.predict_proba(X) for net in single])
     assert_array_equal(many.predict(X), [net.predict(X) for net in single])
-
-
-@settings
-def test_the_gradient_of_members_is_that_of_their_losses(settings):
-    many, rng = MLP(**settings, members=M, dtype="float64"), np.random.default_rng(1)
-    X, y, w = rng.normal(size=(N, 4)), rng.integers(0, many.K, N), rng.random(N)
-    dtheta = many.loss_and_gradient(X, y, w, np.random.default_rng(2))[1]
-    assert dtheta.shape == many.theta.shape == (M, many.theta.size // M)
-    assert relative_error(measured_gradient(many, X, y, w, rng_seed=2), dtheta.ravel()) < 1e-13

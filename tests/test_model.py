@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_iris, load_wine
 
 import minnet
-from minnet import config, files, runs
+from minnet import cli, config, files, runs
 from minnet import model as models
 from minnet.core.network import ROWS
 from minnet.data.preprocess import Preprocessing
@@ -52,11 +53,10 @@ def classes_of(*arguments: object) -> list[str]:
 
 
 def write_csv(name: Path | str, columns: dict, header: bool = True, delimiter: str = ",") -> Path:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerows([columns] if header else [])
-    writer.writerows(zip(*columns.values(), strict=True))
-    Path(name).write_bytes(text.getvalue().encode())
+    with Path(name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerows([columns] if header else [])
+        writer.writerows(zip(*columns.values(), strict=True))
     return Path(name)
 
 
@@ -67,6 +67,11 @@ def flowers(rows: Any = slice(None), **more: Any) -> dict[str, Any]:
 
 def labelled(rows: Any = slice(None)) -> dict[str, Any]:
     return flowers(rows, kind=KINDS[Y[rows]].tolist())
+
+
+def saved(**arrays: Any) -> Path:
+    np.savez("rows.npz", **arrays)
+    return Path("rows.npz")
 
 
 def train(folder: Path, *arguments: str) -> Path:
@@ -109,26 +114,18 @@ def by_hand(model: Model, X: Any) -> np.ndarray:
     return model.net.predict_proba(scaled)
 
 
-# The command and Python give what the net gives
-
-
-@pytest.mark.parametrize("name", ["", "model.npz"])
-def test_the_command_predicts_what_python_does_and_the_net_itself(name, run):
-    loaded = minnet.load(run / name)
+def test_the_command_predicts_what_python_does_and_the_net_itself(run, colours):
     source = write_csv("some.csv", flowers(slice(0, 150, 7)))
-    answer = command("predict", run / name, source, "--proba")
-    rows, p = rows_of(answer), loaded.predict_proba(X[::7])
-    assert [row[0] for row in rows] == loaded.predict(X[::7]).tolist()
-    assert [[float(cell) for cell in row[1:]] for row in rows] == p.tolist()
-    assert (p == by_hand(loaded, X[::7])).all()
-    assert p.dtype == np.float32
+    for path in (run, run / "model.npz"):
+        loaded, answer = minnet.load(str(path)), command("predict", path, source, "--proba")
+        rows, p = rows_of(answer), loaded.predict_proba(X[::7])
+        assert [row[0] for row in rows] == loaded.predict(X[::7]).tolist()
+        assert [[float(cell) for cell in row[1:]] for row in rows] == p.tolist()
+        assert (p == by_hand(loaded, X[::7])).all()
+        assert p.dtype == np.float32
     header = next(csv.reader(io.StringIO(answer.out)))
     assert header == ["prediction", *(f"p({kind})" for kind in KINDS)]
     assert command("predict", run, source).out.splitlines()[0] == "prediction"
-
-
-def test_a_model_knows_its_classes_columns_and_score(run, colours):
-    loaded = minnet.load(str(run))
     assert loaded.classes_.tolist() == KINDS.tolist()
     assert loaded.feature_names_in_.tolist() == NAMES
     assert loaded.feature_names_in_.dtype == object
@@ -140,155 +137,104 @@ def test_on_the_rows_of_the_test_part_evaluate_gives_the_figures_of_the_result(r
     prepared = runs.prepare(config.load(run / "config.toml"))
     source = write_csv("test.csv", labelled(prepared.data.parts["test"]))
     figures, loaded = result(run), minnet.load(run)
-    measured, _ = models.evaluate(loaded, models.read(loaded, source, labels=True))
-    assert measured.accuracy == figures["test_accuracy"]
-    assert measured.loss == pytest.approx(figures["test_loss"], rel=1e-6)
-    out = command("evaluate", run, source).out
+    loss, predicted, y = models.evaluate(loaded, models.read(loaded, source, labels=True))
+    assert runs.figures_by_class(y, predicted, 3).items() <= figures.items()
+    assert loss == pytest.approx(figures["test_loss"], rel=1e-6)
     shown = f"{figures['test_loss']:.4f}, accuracy {figures['test_accuracy']:.4f}"
-    assert f"test.csv: 30 rows, loss {shown}" in out
-    rows = [line.split() for line in out.splitlines()]
-    for j, name in enumerate(["setosa", "versi,color"]):
-        by_class = [figures["per_class"][figure][j] for figure in ("precision", "recall", "f1")]
-        assert [name, *(f"{value:.4f}" for value in by_class), "10"] in rows
-    assert ["versi,color", *(str(n or ".") for n in figures["confusion"][1])] in rows
-
-
-def test_evaluate_is_the_share_of_rows_that_predict_gets_right(run):
-    for rows in (slice(None), slice(20)):  # and rows of one class alone
-        source = write_csv("all.csv", labelled(rows))
-        right = np.mean(np.array(classes_of(run, source)) == KINDS[Y[rows]])
-        assert f", accuracy {right:.4f}\n" in command("evaluate", run, source).out
+    assert f"test.csv: 30 rows, loss {shown}" in command("evaluate", run, source).out
+    source = write_csv("one.csv", labelled(slice(20)))  # of one class alone
+    right = classes_of(run, source).count("setosa") / 20
+    assert f", accuracy {right:.4f}\n" in command("evaluate", run, source).out
 
 
 def test_a_model_of_a_set_of_scikit_learn_takes_a_csv_with_its_names(tmp_path):
-    wine = load_wine()
-    folder = train(tmp_path / "wine", "data.source=wine")
+    wine, folder = load_wine(), train(tmp_path / "wine", "data.source=wine")
     columns = dict(zip(wine.feature_names, wine.data.T.tolist(), strict=True))
-    turned = dict(reversed(columns.items()))
     wanted = minnet.load(folder).predict(wine.data)
-    for given in (columns, turned):
-        assert classes_of(folder, write_csv("wine.csv", given)) == wanted.tolist()
-    labels = wine.target_names[wine.target].tolist()
-    answer = command("evaluate", folder, write_csv("labels.csv", turned | {"class": labels}))
-    assert f"{np.mean(wanted == labels):.4f}" in answer.out.splitlines()[0]
+    assert classes_of(folder, write_csv("wine.csv", columns)) == wanted.tolist()
+    labels = wine.target_names[wine.target]
+    answer = command("evaluate", folder, write_csv("labels.csv", columns | {"class": labels}))
+    assert f"accuracy {np.mean(wanted == labels):.4f}" in answer.out
 
 
-# Every kind of file
-
-
-def svmlight(X: Any, base: int = 1) -> Path:
-    dump_svmlight_file(X, np.zeros(len(X)), f"rows{base}.svm", zero_based=base == 0)
+def svmlight(X: Any, base: int = 1, y: Any = 0) -> Path:
+    dump_svmlight_file(X, np.full(len(X), y, int), f"rows{base}.svm", zero_based=base == 0)
     return Path(f"rows{base}.svm")
 
 
-def saved(**arrays: Any) -> Path:
-    np.savez("rows.npz", **arrays)
-    return Path("rows.npz")
+FILES: list[Callable[[], Path]] = [
+    lambda: write_csv("rows.csv", flowers()),
+    lambda: write_csv("rows.csv", {"kind": KINDS[Y], **flowers()}),
+    lambda: write_csv("rows.tsv", dict(reversed(labelled().items())), delimiter="\t"),
+    lambda: saved(X=X),
+    lambda: saved(X=X, y=Y),
+    lambda: svmlight(X),
+]
 
 
-def folder() -> Path:
-    Path("folder").mkdir()
-    np.save("folder/X.npy", X)
-    return Path("folder")
+def test_the_same_rows_in_any_kind_of_file_get_the_same_classes(run):
+    wanted = minnet.load(run).predict(X).tolist()
+    for write in FILES:
+        assert classes_of(run, write()) == wanted
 
 
-FILES: dict[str, Callable[[], Path]] = {
-    "csv": lambda: write_csv("rows.csv", flowers()),
-    "with its labels": lambda: write_csv("rows.csv", labelled()),
-    "labels first": lambda: write_csv("rows.csv", {"kind": KINDS[Y], **flowers()}),
-    "reordered": lambda: write_csv("rows.csv", dict(reversed(labelled().items()))),
-    "tsv": lambda: write_csv("rows.tsv", flowers(), delimiter="\t"),
-    "npz": lambda: saved(X=X),
-    "npz with y": lambda: saved(X=X, y=Y),
-    "folder": folder,
-    "svmlight": lambda: svmlight(X),
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_the_same_rows_in_any_kind_of_file_get_the_same_classes(kind, run):
-    assert classes_of(run, FILES[kind]()) == minnet.load(run).predict(X).tolist()
-
-
-@pytest.mark.parametrize("target", [0, 2, -1])
-def test_a_file_without_header_has_its_labels_where_the_training_file_had_them(target, tmp_path):
-    columns = X.T.tolist()
-    columns.insert(target if target >= 0 else len(columns), Y.tolist())
-    source = write_csv("bare.csv", dict(enumerate(columns)), header=False)
+def test_a_file_without_header_has_its_labels_where_the_training_file_had_them(tmp_path):
     alone = write_csv("alone.csv", dict(enumerate(X.T.tolist())), header=False)
-    own = (f"data.source={source}", f"data.target={target}", "data.header=false")
-    folder = train(tmp_path / "run", *own)
-    wanted = minnet.load(folder).predict(X)
-    for given in (source, alone):
-        assert classes_of(folder, given) == [str(k) for k in wanted]
-    assert f"accuracy {np.mean(wanted == Y):.4f}" in command("evaluate", folder, source).out
+    for target in (0, 2, -1):
+        columns = X.T.tolist()
+        columns.insert(target if target >= 0 else len(columns), Y.tolist())
+        source = write_csv("bare.csv", dict(enumerate(columns)), header=False)
+        own = (f"data.source={source}", f"data.target={target}", "data.header=false")
+        folder = train(tmp_path / f"run{target}", *own)
+        wanted = minnet.load(folder).predict(X)
+        for given in (source, alone):
+            assert classes_of(folder, given) == [str(k) for k in wanted]
+        assert f"accuracy {np.mean(wanted == Y):.4f}" in command("evaluate", folder, source).out
 
 
 @pytest.mark.parametrize("base", [0, 1])
-@pytest.mark.parametrize("few", [False, True])
-def test_svmlight_keeps_the_base_and_the_columns_of_the_training_file(base, few, tmp_path):
+def test_svmlight_keeps_the_base_and_the_columns_of_the_training_file(base, tmp_path):
     rng = np.random.default_rng(1)
-    rows = np.where(rng.random((90, 6)) < 0.5, rng.normal(size=(90, 6)), 0).round(3)
+    rows = np.where(rng.random((90, 6)) < 0.5, rng.normal(size=(90, 6)), 0)
     rows[0] = 1
-    lines = []
-    for row in rows:
-        cells = " ".join(f"{j + base}:{x}" for j, x in enumerate(row) if x)
-        lines.append(f"{int(row.sum() > 0)} {cells}\n")
-    Path("train.svm").write_text("".join(lines))
-    folder = train(tmp_path / "run", "data.source=train.svm")
-    if few:  # neither the first column nor the last is there
-        rows[:, [0, 5]] = 0
+    folder = train(tmp_path / "run", f"data.source={svmlight(rows, base, rows.sum(axis=1) > 0)}")
     loaded = minnet.load(folder)
-    wanted = loaded.predict(rows).tolist()
-    assert loaded.predict(sparse.csr_array(rows)).tolist() == wanted
-    assert classes_of(folder, svmlight(rows, base)) == [str(k) for k in wanted]
+    for missing in ([], [0, 5]):  # neither the first column nor the last is there
+        rows[:, missing] = 0
+        wanted = loaded.predict(rows).tolist()
+        assert loaded.predict(sparse.csr_array(rows)).tolist() == wanted
+        assert classes_of(folder, svmlight(rows, base)) == [str(k) for k in wanted]
 
 
-def test_a_model_of_dense_rows_shifts_sparse_ones_too():
-    dense, model = np.where(X > 2, X, 0), made()
-    for kind in (sparse.csr_array, sparse.coo_matrix, sparse.csc_array):
-        assert (model.predict_proba(kind(dense)) == by_hand(model, dense)).all()
-
-
-@pytest.mark.parametrize("N", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 7])
+@pytest.mark.parametrize("N", [1, ROWS, 3 * ROWS + 7])
 def test_rows_in_blocks_are_the_rows_at_once(N):
     rows, model = np.arange(N) % 150, made()
     table = models.read(model, saved(X=X[rows], y=KINDS[Y[rows]]), labels=True)
     p = model.predict_proba(X[rows])
     assert np.allclose(p, by_hand(model, X)[rows], atol=1e-6)
-    measured, y = models.evaluate(model, table)
+    loss, predicted, y = models.evaluate(model, table)
     assert (y == Y[rows]).all()
-    assert (measured.predicted == p.argmax(axis=1)).all()
-    assert measured.accuracy == (p.argmax(axis=1) == y).mean()
-    loss = -np.log(p[np.arange(N), y].astype(float)).mean()
-    assert measured.loss == pytest.approx(loss, rel=1e-4)
+    assert (predicted == p.argmax(axis=1)).all()
+    assert loss == pytest.approx(-np.log(p[np.arange(N), y].astype(float)).mean(), rel=1e-4)
     lines = "".join(models.csv_lines(model, table, proba=True)).splitlines()[1:]
     assert [row[1:] for row in csv.reader(lines)] == [[str(x) for x in row] for row in p.tolist()]
 
 
-# Columns
+BAD_COLUMNS: list[tuple[dict[str, Any], str]] = [
+    ({"height": None, "hight": X[:, 1]}, "has no column 'height', which the training file has"),
+    ({"width": KINDS[Y]}, "line 2, column 'width' holds 'setosa', not a number"),
+    ({"width": [*X[:149, 0], ""]}, "line 151, column 'width' is missing"),
+    ({"Länge": [1e308, *X[1:, 0]]}, "line 2, column 'Länge' holds a number too large for"),
+    ({"Länge": ["1e400", *X[1:, 0]]}, "line 2, column 'Länge' holds inf: every value"),
+]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"height": None}, "has no column 'height', which the training file has"),
-        ({"height": None, "hight": X[:, 1]}, "has no column 'height', which the training file"),
-        ({"id": Y}, "has a column 'id', which the training file does not have: remove it"),
-        ({"id": KINDS[Y]}, "has a column 'id', which the training file does not have: remove it"),
-        ({"width": KINDS[Y]}, "line 2, column 'width' holds 'setosa', not a number"),
-        ({"width": [*X[:149, 0], ""]}, "line 151, column 'width' is missing, and the model was"),
-        ({"Länge": [1e308, *X[1:, 0]]}, "line 2, column 'Länge' holds a number too large for"),
-        ({"Länge": ["1e400", *X[1:, 0]]}, "line 2, column 'Länge' holds inf: every value"),
-    ],
-)
-@pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_columns_that_do_not_fit_are_named_in_one_line(name, change, said, run):
-    columns = {name: cells for name, cells in (labelled() | change).items() if cells is not None}
-    answer = command(name, run, write_csv("rows.csv", columns))
-    assert answer.code == 1
-    assert answer.out in ("", "prediction\n")
-    assert answer.line().startswith(f"rows.csv: {said}")
+def test_columns_that_do_not_fit_are_named_in_one_line(run):
+    for change, said in BAD_COLUMNS:
+        columns = {n: cells for n, cells in (labelled() | change).items() if cells is not None}
+        write_csv("rows.csv", columns)
+        for name in ("predict", "evaluate"):
+            assert command(name, run, "rows.csv").line().startswith(f"rows.csv: {said}")
 
 
 def test_a_model_of_a_file_without_names_takes_a_file_with_some_by_place_and_puts_its_own_right():
@@ -310,9 +256,8 @@ def test_a_model_of_an_npz_takes_a_csv_with_and_without_names(tmp_path):
 
 def test_columns_without_names_must_be_numbers_and_as_many(run, colours):
     for columns in (3, 5):
-        answer = command("predict", run, saved(X=np.ones((3, columns))))
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.line() == f"rows.npz: has {columns} feature columns, the training file 4"
+        said = command("predict", run, saved(X=np.ones((3, columns)))).refusal()
+        assert said == f"rows.npz: has {columns} feature columns, the training file 4"
     said = command("predict", colours, saved(X=np.ones((3, 6)))).line()
     assert said.startswith("rows.npz: its columns of text have no names")
     with pytest.raises(DataError, match="X: this model has columns of text: give a data frame"):
@@ -344,27 +289,21 @@ def test_missing_cells_and_unknown_words_are_what_they_were_in_training_and_are_
 def test_a_missing_word_is_an_error_where_nothing_was_missing_in_training():
     model = made(categories={"colour": ["blue", "red"]})
     source = write_csv("rows.csv", flowers(slice(3), colour=["red", "", "green"]))
-    table = models.read(model, source, labels=False)
-    with pytest.raises(DataError, match="line 3, column 'colour' is missing, and the"):
-        next(model.logits_in_blocks(table))
+    with pytest.raises(DataError, match="line 3, column 'colour' is missing"):
+        next(model.logits_in_blocks(models.read(model, source, labels=False)))
 
 
-# Labels
+LABELS: list[tuple[list, list[str]]] = [
+    (["b", "a"], ["a", "b"]),
+    ([-2.0, 5.0], ["-2", "5"]),
+    ([True, False], ["False", "True"]),
+    (['a,"b"', "c\nd\r\ne\rf"], ['a,"b"', "c\nd\r\ne\rf"]),
+    ([2**63, 5], ["5", str(2**63)]),
+    (["é\udc80", "x"], ["x", "é\\udc80"]),
+]
 
 
-@pytest.mark.parametrize(
-    ("labels", "shown"),
-    [
-        (["b", "a"], ["a", "b"]),
-        ([-3, 7], ["-3", "7"]),
-        ([2.0, 5.0], ["2", "5"]),
-        ([True, False], ["False", "True"]),
-        (['a,"b"', "c\nd\r\ne\rf"], ['a,"b"', "c\nd\r\ne\rf"]),
-        (["猫", "犬 ,"], ["犬 ,", "猫"]),
-        ([2**63, 5], ["5", str(2**63)]),
-        (["é\udc80", "x"], ["x", "é\\udc80"]),
-    ],
-)
+@pytest.mark.parametrize(("labels", "shown"), LABELS)
 def test_labels_of_any_kind_come_back(labels, shown, tmp_path):
     y = np.array(labels, dtype=np.uint64 if 2**63 in labels else None)[[0, 1] * 30]
     rows = np.arange(60)[:, None] % 2 * 2.0 - 1
@@ -379,15 +318,14 @@ def test_labels_of_any_kind_come_back(labels, shown, tmp_path):
     assert "accuracy 1.0000" in command("evaluate", folder, "rows.npz").out
 
 
+def kinds(*labels: str) -> Path:
+    return write_csv("a.csv", flowers(slice(2), kind=labels))
+
+
+ZEBRA = f"a.csv: class zebra is none of the model's: {', '.join(KINDS)}"
 NO_LABELS: list[tuple[Callable[[], Path], str]] = [
-    (
-        lambda: write_csv("a.csv", flowers(slice(2), kind=["setosa", "zebra"])),
-        f"a.csv: class zebra is none of the model's: {', '.join(KINDS)}",
-    ),
-    (
-        lambda: write_csv("a.csv", flowers(slice(2), kind=["setosa", ""])),
-        "a.csv: line 3, column 'kind' has no label",
-    ),
+    (lambda: kinds("setosa", "zebra"), ZEBRA),
+    (lambda: kinds("setosa", ""), "a.csv: line 3, column 'kind' has no label"),
     (lambda: write_csv("a.csv", flowers()), "a.csv: has no target column 'kind'; "),
     (lambda: saved(X=X), "rows.npz: has no array y"),
 ]
@@ -396,32 +334,19 @@ NO_LABELS: list[tuple[Callable[[], Path], str]] = [
 def test_labels_that_are_unknown_or_missing_are_named_and_do_not_matter_to_predict(run):
     for write, said in NO_LABELS:
         source = write()
-        answer = command("evaluate", run, source)
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.line().startswith(said)
+        assert command("evaluate", run, source).refusal().startswith(said)
         assert command("predict", run, source).code == 0
-
-
-@pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_a_file_without_rows_or_that_is_not_there_is_told(name, run):
-    Path("rows.csv").write_text("width,height,Länge,'a,b',kind\n")
     saved(X=X[:0], y=KINDS[Y[:0]])
-    for source in ("rows.csv", "rows.npz", "no.csv"):
-        answer = command(name, run, source)
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.line().startswith(f"{source}: ")
-
-
-# Where the output goes
+    for name, source in itertools.product(("predict", "evaluate"), ("rows.npz", "no.csv")):
+        assert command(name, run, source).line().startswith(f"{source}: ")
 
 
 def test_out_writes_what_would_be_printed_and_replaces_a_file_only_if_told_to(run):
     source = write_csv("rows.csv", flowers())
     printed = command("predict", run, source, "--proba").out
     Path("out.csv").write_text("mine")
-    answer = command("predict", run, source, "--proba", "--out", "out.csv")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.line().startswith("out.csv: exists; ")
+    said = command("predict", run, source, "--proba", "--out", "out.csv").refusal(2)
+    assert said.startswith("out.csv: exists; ")
     assert Path("out.csv").read_text() == "mine"
     again = command("predict", run, source, "--proba", "--out", "out.csv", "--overwrite")
     assert again == Answer(0, "", "")
@@ -431,67 +356,41 @@ def test_out_writes_what_would_be_printed_and_replaces_a_file_only_if_told_to(ru
 def test_an_error_or_ctrl_c_half_way_leaves_the_old_file_and_no_other(run, monkeypatch):
     columns = flowers(np.arange(3000) % 150)
     columns["width"][2500] = 1e308
-    source = write_csv("rows.csv", columns)
+    arguments = ("predict", run, write_csv("rows.csv", columns), "--out", "out.csv", "--overwrite")
     Path("out.csv").write_text("mine")
-    answer = command("predict", run, source, "--out", "out.csv", "--overwrite")
     said = "rows.csv: line 2502, column 'width' holds a number too large for this model"
-    assert (answer.code, answer.line()) == (1, said)
+    assert command(*arguments) == Answer(1, "", f"minnet: {said}\n")
     strike = lambda *_: signal.raise_signal(signal.SIGINT)  # noqa: E731
     monkeypatch.setattr(Preprocessing, "transform", strike)
-    answer = command("predict", run, source, "--out", "out.csv", "--overwrite")
-    assert (answer.code, answer.line()) == (130, "interrupted")
-    assert {path.name: path.read_text()[:4] for path in Path().iterdir()} == {
-        "out.csv": "mine",
-        "rows.csv": "widt",
-    }
+    assert command(*arguments) == Answer(130, "", "minnet: interrupted\n")
+    assert {path.name for path in Path().iterdir()} == {"out.csv", "rows.csv"}
+    assert Path("out.csv").read_text() == "mine"
 
 
-@pytest.mark.parametrize("out", ["out.csv", "no/such/out.csv", "rows.csv/out.csv", "x" * 300])
-def test_an_output_that_cannot_be_written_is_one_line_and_leaves_no_part(out, run):
+def test_an_output_that_cannot_be_written_is_one_line_and_leaves_no_part(run):
     source = write_csv("rows.csv", flowers())
-    with file_size_limit(1000):
-        answer = command("predict", run, source, "--proba", "--out", out)
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.line().startswith(f"{out}: cannot be written: ")
-    assert [path.name for path in Path().iterdir()] == ["rows.csv"]
+    for out in ("out.csv", "no/such/out.csv", "rows.csv/out.csv", "x" * 300):
+        with file_size_limit(1000):
+            said = command("predict", run, source, "--proba", "--out", out).refusal()
+        assert said.startswith(f"{out}: cannot be written: ")
+        assert [path.name for path in Path().iterdir()] == ["rows.csv"]
 
 
-def test_a_reader_that_leaves_ends_the_work_and_is_no_error():
+def test_a_reader_that_leaves_ends_the_work_and_is_no_error(run, monkeypatch):
+    lines = mock.Mock(return_value=iter(["prediction\n", "a\n", "b\n"]))
+    monkeypatch.setattr(models, "csv_lines", lines)
+    monkeypatch.setattr(cli, "say", lambda block, end: block != "a\n")
+    assert command("predict", run, saved(X=X)) == Answer(0, "", "")
+    assert [*lines()] == ["b\n"]
+
+
+def test_predicting_waits_for_no_large_library():
     made().save(Path("model.npz"))
-    saved(X=np.tile(X, (2000, 1)))
-    code = (
-        "import sys; from minnet import cli, model; real, blocks = model._csv, []\n"
-        "model._csv = lambda rows: blocks.append(1) or real(rows)\n"
-        "code = cli.main(sys.argv[1:]); print(len(blocks), file=sys.stderr); sys.exit(code)"
-    )
-    arguments = [sys.executable, "-c", code, "predict", "model.npz", "rows.npz", "--proba"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(arguments, **pipes, env=env) as running:
-        assert running.stdout.readline().startswith("prediction,")
-        running.stdout.close()
-        said = running.stderr.read()
-    assert running.returncode == 0
-    assert int(said) < 100 < 300_000 // ROWS  # blocks
-
-
-def test_predicting_waits_for_no_large_library_and_escapes_what_a_terminal_cannot_show():
-    made().save(Path("model.npz"))
+    code = "import sys; from minnet import cli; cli.main(['predict', 'model.npz', 'rows.npz']); "
+    code += "assert not {'sklearn', 'scipy', 'pandas'} & sys.modules.keys()"
     saved(X=X)
-    code = (
-        "import sys; from minnet import cli; code = cli.main(sys.argv[1:])\n"
-        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-        "sys.exit(code or bool(loaded & {'sklearn', 'scipy', 'pandas'}))"
-    )
-    arguments = [sys.executable, "-c", code, "predict", "model.npz", "rows.npz"]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)
-    rows = rows_of(Answer(0, done.stdout, done.stderr))
-    assert len(rows) == 150
-    assert {row[0] for row in rows} <= {*KINDS[:2], 'vir "g" \\xe4'}
-
-
-# Arrays and data frames
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
 
 
 def test_data_frames_are_matched_by_name_and_arrays_by_place():
@@ -518,16 +417,17 @@ def test_a_data_frame_with_text_is_read_as_its_file_would_be(colours):
             assert loaded.predict_proba(given).tolist() == wanted
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_probabilities_have_the_dtype_of_the_net_rows_stay_as_they_are_and_may_be_none(dtype):
-    model, rows, matrix = made(dtype), X.copy(), sparse.csr_array(X)
-    assert model.predict_proba(rows).dtype == model.predict_proba(matrix).dtype == dtype
+def test_probabilities_have_the_dtype_of_the_net_rows_stay_as_they_are_and_may_be_none():
+    rows, matrix = X.copy(), sparse.csr_array(X)
+    for dtype in ("float32", "float64"):
+        model = made(dtype)
+        assert model.predict_proba(rows).dtype == model.predict_proba(matrix).dtype == dtype
+        for none in (rows[:0], matrix[:0], pd.DataFrame(rows[:0], columns=NAMES)):
+            p = model.predict_proba(none)
+            assert (p.shape, p.dtype) == ((0, 3), dtype)
+            assert model.predict(none).tolist() == []
     assert (rows == X).all()
     assert (matrix.toarray() == X).all()
-    for none in (rows[:0], matrix[:0], pd.DataFrame(rows[:0], columns=NAMES)):
-        p = model.predict_proba(none)
-        assert (p.shape, p.dtype) == ((0, 3), dtype)
-        assert model.predict(none).tolist() == []
 
 
 class OtherFrame:
@@ -542,36 +442,28 @@ NUMBERS, SHAPE = "not every value is a number: ", "this model takes (N, 4)"
 MISFITS: list[tuple[Callable[[], Any], str]] = [
     (lambda: with_column("id", 0), "has a column 'id', which the training file does not"),
     (lambda: with_column("width", 0).drop(columns="height"), "has no column 'height', which"),
-    (lambda: pd.DataFrame(X), "has no column 'width', which the training file has"),
     (lambda: with_column("width", "red"), f"column 'width': {NUMBERS}"),
-    (lambda: with_column("width", np.inf), "row 0, column 'width' holds inf: every value must"),
     (lambda: with_column("height", [*range(149), None]), "row 149, column 'height' is missing"),
     (lambda: pd.DataFrame(X, columns=["width", *NAMES[:3]]), "two columns have the same name"),
     (OtherFrame, "not a pandas data frame: give its to_pandas()"),
     (lambda: X[0], f"has shape (4,): {SHAPE}"),
     (lambda: sparse.csr_array(X[:, :3]), f"has shape (150, 3): {SHAPE}"),
-    (lambda: 5.0, f"has shape (): {SHAPE}"),
     (lambda: [["a", "b", "c", "d"]], NUMBERS),
-    (lambda: [[1, 2, 3, 4], [1, 2]], NUMBERS),
     (lambda: [[1, 2, 3, 10**400]], NUMBERS),
-    (lambda: [[1, 2, np.nan, 4]], "row 0, column 'Länge' is missing, and the model was"),
     (lambda: [[1, 2, -np.inf, 4]], "row 0, column 'Länge' holds -inf: every value must be"),
     (lambda: sparse.csr_array([[0, np.nan, 0, 0]]), "row 0, column 'height' is missing"),
     (lambda: [[0, 0, 0, 0], [1e38, 1, 1, 1]], "row 1, column 'width' holds a number too"),
 ]
 
 
-@pytest.mark.parametrize(("given", "said"), MISFITS)
-def test_rows_that_do_not_fit_are_a_data_error_of_one_line(given, said):
+def test_rows_that_do_not_fit_are_a_data_error_of_one_line():
     model = made()
     model.net.theta[:] = 1e3
-    with pytest.raises(DataError) as caught:
-        model.predict_proba(given())
-    assert str(caught.value).startswith(f"X: {said}")
-    assert len(str(caught.value).splitlines()) == 1
-
-
-# Model files
+    for given, said in MISFITS:
+        with pytest.raises(DataError) as caught:
+            model.predict_proba(given())
+        assert str(caught.value).startswith(f"X: {said}")
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_model_that_is_loaded_is_the_one_that_was_saved():
@@ -588,75 +480,44 @@ def test_a_model_that_is_loaded_is_the_one_that_was_saved():
     minnet.load("b.npz")
 
 
-@pytest.mark.parametrize(
-    ("path", "named"),
-    [("no", "no"), ("no/a.npz", "no/a.npz"), (".", "model.npz"), ("own.csv",) * 2],
-)
-def test_a_model_that_is_not_there_or_is_none_is_named_by_every_command(path, named):
+def test_a_model_that_is_not_there_or_is_none_is_named_by_every_command():
     write_csv("own.csv", labelled())
-    study = ["study", "--model", path]
-    for arguments in (["predict", path, "own.csv"], ["evaluate", path, "own.csv"], study):
-        answer = command(*arguments)
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.line().startswith(f"{named}: ")
+    for path, name in (("no/a.npz", "no/a.npz"), (".", "model.npz"), ("own.csv", "own.csv")):
+        for arguments in (["predict", path, "own.csv"], ["evaluate", path, "own.csv"]):
+            assert command(*arguments).refusal().startswith(f"{name}: ")
+        assert command("study", "--model", path).refusal().startswith(f"{name}: ")
 
 
 # Whole files, sealed by somebody else, whose content does not fit together
-UNFIT: dict[str, dict[str, Any]] = {
-    "theta too short": {"theta": np.zeros(42, np.float32)},
-    "theta too long": {"theta": np.zeros(44, np.float32)},
-    "theta a number": {"theta": np.array(0, np.float32)},
-    "theta not flat": {"theta": np.zeros((43, 1), np.float32)},
-    "theta of another dtype": {"theta": np.zeros(43)},
-    "no theta": {"theta": None},
-    "too few classes": {"classes": ["a", "b"]},
-    "classes a number": {"classes": 3},
-    "classes too large": {"classes": [1, 2, 10**30], "dtype of classes": "<i8"},
-    "center too long": {"center": np.zeros(5)},
-    "no scale": {"scale": None},
-    "an array too many": {"more": np.zeros(3)},
-    "an unknown activation": {"activation": ["zebra"]},
-    "negative sizes": {"layer_sizes": [4, -5, 3]},
-    "huge sizes": {"layer_sizes": [4, 10**7, 10**7, 3], "activation": ["relu"] * 2},
-    "sizes beyond 64 bits": {"layer_sizes": [4, 10**30, 3]},
-    "other sizes": {"layer_sizes": [2, 8, 3]},
-    "an unknown dtype": {"dtype": "zebra"},
-    "no preprocessing": {"preprocessing": None},
-    "too few names": {"preprocessing": {"names": ["a", "b", "c"], "categories": {}}},
-    "no reading": {"reading": None},
-}
+UNFIT: list[dict[str, Any]] = [
+    *({"theta": theta} for theta in (np.zeros(42, np.float32), np.zeros(43), None)),
+    *({"classes": classes} for classes in (["a", "b"], 3)),
+    {"classes": [1, 2, 10**30], "dtype of classes": "<i8"},
+    *({"center": np.zeros(5)}, {"scale": None}, {"reading": None}, {"dtype": "zebra"}),
+    {"activation": ["zebra"]},
+    {"layer_sizes": [4, 10**7, 10**7, 3], "activation": ["relu"] * 2},
+    *({"layer_sizes": [4, width, 3]} for width in (-5, 10**30)),
+    {"preprocessing": {"names": ["a", "b", "c"], "categories": {}}},
+]
 
 
-def unfit(changes: dict[str, Any]) -> Path:
-    """A whole file of these changes; what is None is left out."""
+def test_a_model_whose_content_does_not_fit_together_is_refused_in_one_line():
     made().save(Path("model.npz"))
-    arrays, about = files.load_sealed(Path("model.npz"), "model")
-    about |= {name: value for name, value in changes.items() if name in about}
-    arrays |= {name: value for name, value in changes.items() if name not in about}
-    arrays, about = ({k: v for k, v in d.items() if v is not None} for d in (arrays, about))
-    files.save_sealed(Path("model.npz"), "model", arrays, about)
-    return Path("model.npz")
+    parts = files.load_sealed(Path("model.npz"), "model")
+    for changes in UNFIT:
+        changed = [{name: changes.get(name, part[name]) for name in part} for part in parts]
+        kept = [{name: x for name, x in part.items() if x is not None} for part in changed]
+        files.save_sealed(Path("a\nb.npz"), "model", *kept)
+        with traced_memory() as risen, pytest.raises(ModelFileError) as caught:
+            minnet.load("a\nb.npz")
+        assert risen() < 1e6
+        assert str(caught.value).startswith("a b.npz: cannot be used as a model (train again): ")
+        assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", UNFIT)
-def test_a_model_whose_content_does_not_fit_together_is_refused_in_one_line(kind):
-    path = unfit(UNFIT[kind])
-    with traced_memory() as risen, pytest.raises(ModelFileError) as caught:
-        minnet.load(path)
-    assert risen() < 1e6
-    assert str(caught.value).startswith("model.npz: is not a model (")
-    assert str(caught.value).endswith("; train again")
-    path.rename("a\nb.npz")
-    with pytest.raises(ModelFileError) as caught:
-        minnet.load("a\nb.npz")
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_loading_takes_the_memory_of_the_file_and_draws_no_weights(dtype):
-    names = [f"x{j}" for j in range(3000)]
-    net = minnet.MLP([3000, 2000, 3], dtype=dtype)
-    fitted = Preprocessing(names, None, np.zeros(3000), np.ones(3000))
+def test_loading_takes_the_memory_of_the_file_and_draws_no_weights():
+    names, net = [f"x{j}" for j in range(2000)], minnet.MLP([2000, 2000, 3])
+    fitted = Preprocessing(names, None, np.zeros(2000), np.ones(2000))
     Model(net, fitted, KINDS, {}, "").save(Path("model.npz"))
     size = Path("model.npz").stat().st_size
     with traced_memory() as risen:

@@ -7,8 +7,6 @@ import pickle
 import numpy as np
 import pytest
 from differences import measured_gradient
-from layouts import LAYOUTS, laid_out
-from memory import traced_memory
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -22,7 +20,6 @@ RNG = np.random.default_rng(0)
 X, y = RNG.normal(size=(7, 4)), np.array([0, 2, 1, 1, 0, 2, 2])
 ONE_HOT, BY_CLASS, TIMES = np.eye(3)[y], np.array([3, 1, 0.5]), np.array([1, 2, 1, 0, 1, 1, 1])
 methods = pytest.mark.parametrize("method", OUTPUT_GRADIENTS)
-dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def net(layer_sizes=(4, 6, 5, 3), activation="tanh", **options):
@@ -37,55 +34,35 @@ def assert_same(result, other, atol=1e-15):
     assert_allclose(result[1], other[1], rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize(
-    "seeds", [range(100), pytest.param(range(100, 1100), marks=pytest.mark.soak)], ids=len
-)
+SOAK = pytest.param(range(100, 1100), marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("seeds", [range(60), SOAK], ids=len)
 def test_the_gradient_is_that_of_the_loss_for_many_architectures(seeds):
     for seed, rng in ((seed, np.random.default_rng(seed)) for seed in seeds):
         sizes, N = rng.integers(1, 8, rng.integers(2, 6)).tolist(), rng.integers(1, 9)
         K, form = max(2, sizes[-1]), (np.array, sparse.csr_array)[rng.integers(2)]
-        model = net(
-            sizes,
-            rng.choice([*ACTIVATIONS], len(sizes) - 2).tolist(),
-            output_gradient=str(rng.choice([*OUTPUT_GRADIENTS])),
-            label_smoothing=rng.choice([0, 0.2]),
-            dropout=rng.choice([0, 0.4]),
-            l2=rng.choice([0, 0.3]),
-            class_weight=[None, rng.random(K) + 0.1][rng.integers(2)],
-        )
+        names = rng.choice([*ACTIVATIONS], len(sizes) - 2).tolist()
+        options = {"label_smoothing": [0, 0.2], "dropout": [0, 0.4], "l2": [0, 0.3]}
+        options = {name: rng.choice(values) for name, values in options.items()}
+        options["class_weight"] = [None, rng.random(K) + 0.1][rng.integers(2)]
+        model = net(sizes, names, output_gradient=str(rng.choice([*OUTPUT_GRADIENTS])), **options)
         X, y, w = rng.normal(size=(N, sizes[0])), rng.integers(0, K, N), rng.random(N) + 0.1
         case = model, form(X), y, w if N % 2 else None
         dtheta = model.loss_and_gradient(*case[1:], np.random.default_rng(seed))[1]
         assert relative_error(measured_gradient(*case, rng_seed=seed), dtheta) < 1e-13, seed
-        if not {"relu", "leaky_relu"} & {*model.activation}:  # no kink to step over
+        if not {"relu", "leaky_relu"} & {*names}:  # no kink to step over
             some = np.arange(dtheta.size)[-20:]
             central = measured_gradient(*case, seed, central_differences, some)
             assert_allclose(central, dtheta[some], atol=1e-8 * max(1, abs(dtheta).max()))
 
 
-@dtypes
-@pytest.mark.parametrize("scale", [40, 1e4, 1e9])  # logits from far apart to extreme
-def test_the_three_methods_give_the_same_finite_gradient(dtype, scale):
-    results = []
-    for method in OUTPUT_GRADIENTS:
-        model = MLP([4, 6, 3], output_gradient=method, dtype=dtype, seed=2)
-        model.weights[-1][:] *= scale
-        results.append(model.loss_and_gradient(X, y))
-    for loss, dtheta in results:
-        assert np.isfinite(dtheta).all() and loss == results[0][0] < np.inf
-        assert relative_error(dtheta, results[0][1]) < (1e-6 if dtype == "float32" else 1e-14)
-
-
-@dtypes
-def test_l2_adds_half_the_squares_of_weights_and_none_of_biases(dtype):
-    plain, heavy = net(dtype=dtype), net(l2=0.3, dtype=dtype)
+def test_l2_adds_half_the_squares_of_weights_and_none_of_biases():
+    plain, heavy = net(), net(l2=0.3)
     losses = [model.loss_and_gradient(X, y)[0] for model in (plain, heavy)]
     penalty = 0.15 * sum((W**2).sum() for W in plain.weights)
-    assert heavy.penalty() == pytest.approx(penalty, rel=1e-6) and plain.penalty() == 0
-    assert losses[1] - losses[0] == pytest.approx(penalty, rel=1e-5)
-    for before, after in zip(plain.layers, heavy.layers, strict=True):
-        assert_array_equal(after.dW, before.dW + before.W * before.W.dtype.type(0.3))
-        assert_array_equal(after.db, before.db)
+    assert losses[1] - losses[0] == pytest.approx(penalty)
+    assert heavy.penalty() == pytest.approx(penalty) and plain.penalty() == 0
 
 
 def test_a_gradient_is_the_mean_over_rows_and_settings_that_mean_the_same_give_the_same():
@@ -114,16 +91,14 @@ def test_a_step_is_loss_and_gradient_and_a_tape_keeps_nothing_of_the_batch_befor
     assert loss == model.loss(rows, T, tape) == tape.L + model.penalty()
 
 
-def test_masks_are_drawn_anew_for_each_layer_and_each_time_and_keep_the_mean():
-    for dtype in ("float32", "float64", "complex128"):
-        model = MLP([4, 30, 50, 20, 3], dropout=0.3, dtype=dtype)
-        rng, twin = np.random.default_rng(0), np.random.default_rng(0)
-        masks = [mask for _ in range(2) for mask in model.dropout_masks(7, rng)]
-        for mask, n in zip(masks, (30, 50, 20) * 2, strict=True):
-            expected = (twin.random((7, n), dtype=np.float32) < 0.7) / 0.7
-            assert_allclose(mask, expected, rtol=1e-6)
-            assert mask.dtype == dtype
-            assert mask.mean() == pytest.approx(1, abs=0.1)
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_masks_are_drawn_anew_for_each_layer_and_each_time_and_keep_the_mean(dtype):
+    model = MLP([4, 30, 50, 20, 3], dropout=0.3, dtype=dtype)
+    rng, twin = np.random.default_rng(0), np.random.default_rng(0)
+    masks = [mask for _ in range(2) for mask in model.dropout_masks(7, rng)]
+    for mask, n in zip(masks, (30, 50, 20) * 2, strict=True):
+        assert_allclose(mask, (twin.random((7, n), dtype=np.float32) < 0.7) / 0.7, rtol=1e-6)
+        assert mask.dtype == dtype and mask.mean() == pytest.approx(1, abs=0.1)
 
 
 def test_dropout_needs_a_generator_and_hidden_layers_and_does_not_touch_predictions():
@@ -137,106 +112,81 @@ def test_dropout_needs_a_generator_and_hidden_layers_and_does_not_touch_predicti
     assert_same(result, net([4, 3]).loss_and_gradient(X, y), atol=0)
 
 
-@methods
-def test_a_step_leaves_all_that_it_computes_in_the_tape_and_takes_its_own_way(monkeypatch, method):
-    model = net([4, 5, 3], "relu", output_gradient=method)
+def test_a_step_leaves_all_that_it_computes_in_the_tape():
+    model = net([4, 5, 3], "relu")
     rows, T, tape = model.prepare(X, y)
     (first, last), (W1, W2), (b1, b2) = tape, model.weights, model.biases
     first.mask = RNG.random((7, 5))
-    loss, (one, two) = model.step(rows, T, tape), model.layers
-    a = X @ W1 + b1
-    h = np.where(a > 0, a, 0) * first.mask
-    z = h @ W2 + b2
-    dz = (softmax(z) - ONE_HOT) / 7
-    dh = dz @ W2.T
-    da = dh * (a > 0) * first.mask
-    for found, expected in [
-        *((T, ONE_HOT / 7), (first.h, X), (first.a, a), (first.slope, (a > 0) * first.mask)),
-        *((last.h, h), (last.a, z), (tape.z, z), (tape.p, softmax(z)), (tape.dz, dz)),
-        *((tape.log_p, np.log(softmax(z))), (last.da, dz), (two.dW, h.T @ dz)),
-        *((two.db, dz.sum(axis=0)), (last.dh, dh), (first.da, da), (one.dW, X.T @ da)),
-        *((one.db, da.sum(axis=0)), (loss, -np.log(softmax(z))[np.arange(7), y].mean())),
-    ]:
-        assert_allclose(found, expected, atol=1e-14)
-    monkeypatch.setitem(OUTPUT_GRADIENTS, method, lambda p, T: 0 * p)
     model.step(rows, T, tape)
-    assert not model.dtheta.any()
-
-
-@pytest.mark.parametrize("layer_sizes", [[4, 5, 3], [4, 5, 7], [4, 1]])  # 7 classes for 7 rows
-def test_arrays_by_class_lie_column_by_column_and_T_may_lie_otherwise(layer_sizes):
-    model = net(layer_sizes)
-    labels = y % model.K
-    expected, (rows, T, tape) = model.loss_and_gradient(X, labels), model.prepare(X, labels)
-    for layout in LAYOUTS:
-        loss = model.step(rows, laid_out(T, layout), tape)
-        assert_same((loss, model.dtheta), expected)
-    model.step(rows, T, tape)
-    for array in (T, tape.z, tape.p, tape.log_p, tape.dz):
-        assert array.shape == (7, model.K) and array.flags.f_contiguous
-
-
-@dtypes
-def test_a_step_makes_no_array_as_large_as_a_hidden_layer(dtype):
-    model = MLP([3, 300, 400, 3], ["relu", "tanh"], dropout=0.2, dtype=dtype)
-    rows, T, tape = model.prepare(np.ones((1000, 3)), [0] * 1000, rng=np.random.default_rng(0))
-    with traced_memory() as risen:
-        model.step(rows, T, tape)
-        assert risen() < tape[0].a.nbytes / 4  # NumPy has buffers of its own, of 8192 numbers
+    assert_allclose(first.a, X @ W1 + b1, atol=1e-14)
+    assert_allclose(first.slope, (first.a > 0) * first.mask)
+    assert_allclose(last.h, np.maximum(first.a, 0) * first.mask)
+    assert_allclose(tape.z, last.h @ W2 + b2, atol=1e-14)
+    assert_allclose(tape.p, softmax(tape.z), atol=1e-14)
+    assert_allclose(tape.dz, (tape.p - ONE_HOT) / 7, atol=1e-14)
+    assert_allclose(last.dh, tape.dz @ W2.T, atol=1e-14)
+    assert_allclose(first.da, last.dh * first.slope)
+    for found, expected in ((first.h, X), (last.a, tape.z), (last.da, tape.dz)):
+        assert_array_equal(found, expected)
 
 
 @methods
-def test_one_output_unit_is_two_with_the_logits_0_and_a(method):
-    one, two = (net([4, 5, n], output_gradient=method, label_smoothing=0.1) for n in (1, 2))
+def test_a_net_takes_its_own_way_from_the_loss_to_the_logits(monkeypatch, method):
+    monkeypatch.setitem(OUTPUT_GRADIENTS, method, lambda p, T: 0 * p)
+    assert not net(output_gradient=method).loss_and_gradient(X, y)[1].any()
+
+
+def test_arrays_by_class_lie_column_by_column_and_T_may_lie_otherwise():
+    model = net()
+    expected, (rows, T, tape) = model.loss_and_gradient(X, y), model.prepare(X, y)
+    model.step(rows, T, tape)
+    for array in (T, tape.z, tape.p, tape.log_p, tape.dz):
+        assert array.shape == (7, 3) and array.flags.f_contiguous
+    assert_same((model.step(rows, np.ascontiguousarray(T), tape), model.dtheta), expected)
+
+
+def test_one_output_unit_is_two_with_the_logits_0_and_a():
+    one, two = net([4, 5, 1]), net([4, 5, 2])
     two.layers[0].Wb[:], two.layers[1].Wb[:] = one.layers[0].Wb, [0, 1] * one.layers[1].Wb
-    losses = [model.loss_and_gradient(X, y % 2, np.arange(1, 8))[0] for model in (one, two)]
+    assert_allclose(one.logits(X), two.logits(X), rtol=1e-14)
+    losses = [model.loss_and_gradient(X, y % 2)[0] for model in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-14)
-    assert_allclose(one.layers[0].dWb, two.layers[0].dWb, atol=1e-15)
     assert_allclose(one.layers[1].dWb, two.layers[1].dWb[:, 1:], atol=1e-15)
-    p = one.predict_proba(X)
-    assert_allclose(p, two.predict_proba(X), rtol=1e-14)
-    assert_allclose(p[:, 1], 1 / (1 + np.exp(-one.logits(X)[:, 1])))
 
 
 @pytest.mark.parametrize("few", [0, 1024])  # with and without a table of unit vectors
 def test_targets_are_shares_of_the_mean_and_come_with_the_sum_of_the_weights(monkeypatch, few):
     monkeypatch.setattr(network, "FEW", few)
-    for by_class in (np.ones(3), np.array([3, 0, 0.5])):
-        model = MLP([4, 3], class_weight=by_class, label_smoothing=0.3)
-        assert model.classes.size == (9 if few else 0)
-        for weights in (None, TIMES):
-            T, total = model.targets(y, weights)
-            w = by_class[y] * (1 if weights is None else weights)
-            assert T.dtype == np.float32 and type(total) is float and total == w.sum()
-            assert_allclose(T, w[:, None] / total * (0.7 * ONE_HOT + 0.1), rtol=1e-6)
+    model = MLP([4, 3], class_weight=BY_CLASS, label_smoothing=0.3)
+    assert model.classes.size == (9 if few else 0)
+    for weights in (None, TIMES):
+        T, total = model.targets(y, weights)
+        w = BY_CLASS[y] * (1 if weights is None else weights)
+        assert T.dtype == np.float32 and type(total) is float and total == w.sum()
+        assert_allclose(T, w[:, None] / total * (0.7 * ONE_HOT + 0.1), rtol=1e-6)
     T, total = MLP([4, 3], class_weight=[0, 1, 1]).targets(y[[0, 4]])  # no row has weight
     assert total == 0 and not T.any()
 
 
 FULL = sparse.csr_array(np.arange(1.0, 19).reshape(3, 6))
 SPARSE_ROWS = {  # values, their columns, and where in these each row starts
-    "columns that no row stores": ([2, -1, 3, 0.5], [1, 1, 4, 4], [0, 1, 3, 4]),
     "stored zeros, an empty row": ([0, 2, -1, 0], [0, 3, 3, 5], [0, 2, 2, 4]),
-    "columns out of order": ([1, 2, 3, 1, -2, 1], [4, 0, 5, 2, 3, 1], [0, 2, 5, 6]),
-    "a column twice": ([1, 4, 1, -3, 1, 2, 1.5], [2, 2, 0, 2, 5, 0, 5], [0, 3, 4, 7]),
+    "columns twice and out of order": ([1, 4, 1, -3, 2, 1], [2, 2, 0, 2, 5, 0], [0, 3, 4, 6]),
     "nothing but empty rows": ([], [], [0, 0, 0, 0]),
-    "one row": ([1, 2], [3, 1], [0, 2]),
 }
 
 
 @pytest.mark.parametrize("arrays", SPARSE_ROWS.values(), ids=SPARSE_ROWS)
-@dtypes
-def test_sparse_rows_give_what_dense_rows_give_and_stay_as_they_are(arrays, dtype):
-    n = len(arrays[2]) - 1
-    X, labels = sparse.csr_array(arrays, shape=(n, 6), dtype=float), np.array([0, 2, 1])[:n]
-    batch = sparse.vstack([FULL, X, FULL]).tocsr()[3 : 3 + n]  # a slice is the batch it shows
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("float64", 1e-15)])
+def test_sparse_rows_give_what_dense_rows_give_and_stay_as_they_are(arrays, dtype, atol):
+    X = sparse.csr_array(arrays, shape=(3, 6), dtype=float)
+    batch = sparse.vstack([FULL, X, FULL]).tocsr()[3:6]  # a slice is the batch it shows
     for hidden in ([5], []):
         model = net([6, *hidden, 3], l2=0.1, dtype=dtype)
-        expected, p = model.loss_and_gradient(X.toarray(), labels), model.predict_proba(X.toarray())
-        model.loss_and_gradient(FULL, [0, 2, 1])  # leaves a gradient in every column
+        expected, p = model.loss_and_gradient(X.toarray(), y[:3]), model.predict_proba(X.toarray())
+        model.loss_and_gradient(FULL, y[:3])  # leaves a gradient in every column
         for form in (X, sparse.csr_matrix(X), X.tocsc(), X.tocoo(), batch):
-            result = model.loss_and_gradient(form, labels)
-            assert_same(result, expected, atol=1e-6 if dtype == "float32" else 1e-15)
+            assert_same(model.loss_and_gradient(form, y[:3]), expected, atol)
             assert_allclose(model.predict_proba(form), p, rtol=1e-5)
     assert X.nnz == len(arrays[0])
 
@@ -263,14 +213,13 @@ def assert_views(model):
 @pytest.mark.parametrize("members", [None, 3])
 def test_weights_and_biases_are_views_into_theta_in_copies_too(members):
     model = net(activation=["relu", "gelu"], dropout=0.1, l2=0.2, members=members, seed=3)
-    expected = model.loss_and_gradient(X, y, rng=np.random.default_rng(0))
+    gradient = lambda net: net.loss_and_gradient(X, y, rng=np.random.default_rng(0))  # noqa: E731
     copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.astype("float32")]
-    for twin, atol in zip(copies, (0, 0, 1e-6), strict=True):
+    expected = gradient(model)
+    for twin, atol in zip([*copies, model], (0, 0, 1e-6, 0), strict=True):
         assert twin.dtype == twin.theta.dtype == twin.dtheta.dtype
-        assert_same(twin.loss_and_gradient(X, y, rng=np.random.default_rng(0)), expected, atol)
+        assert_same(gradient(twin), expected, atol)
         assert_views(twin)
-    assert_same(model.loss_and_gradient(X, y, rng=np.random.default_rng(0)), expected, atol=0)
-    assert_views(model)
 
 
 DIGESTS = {
@@ -285,11 +234,11 @@ def test_the_seed_decides_the_initial_weights_for_ever_and_in_either_precision()
     for digest, (sizes, activation, dtype, seed) in DIGESTS.items():
         theta = MLP(sizes, activation, dtype=dtype, seed=seed).theta
         assert hashlib.sha256(theta.tobytes()).hexdigest()[:12] == digest
-    single, double = MLP([4, 6, 3], seed=1), MLP([4, 6, 3], seed=2, dtype="float64")
-    assert (single.theta != double.theta.astype("float32")).any()
-    double.initialise(np.random.default_rng(1))
+    single = MLP([4, 6, 3], seed=1)
+    double = MLP([4, 6, 3], seed=np.random.default_rng(1), dtype="float64")
     assert_array_equal(single.theta, double.theta.astype("float32"))
-    assert_array_equal(single.theta, MLP([4, 6, 3], seed=np.random.default_rng(1)).theta)
+    double.initialise(np.random.default_rng(1))  # again
+    assert_array_equal(single.theta, double.theta.astype("float32"))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -301,9 +250,6 @@ def test_weights_start_with_the_variance_that_the_activation_asks_for(name):
     # a uniform distribution has a largest number
     assert (abs(model.weights[0]).max() > np.sqrt(6 / 700)) == he
     assert abs(model.weights[1]).max() <= np.sqrt(6 / 400)
-    model.theta *= 1e-3
-    loss = model.loss_and_gradient(np.ones((1, 400)), [0])[0]
-    assert loss == pytest.approx(np.log(100), abs=1e-3)  # where all logits are near 0
 
 
 def test_float32_stays_float32_from_the_rows_to_the_gradient():

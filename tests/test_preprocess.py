@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits, load_wine
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+from tables import refused
 
 from minnet.data import preprocess
 from minnet.data.preprocess import Preprocessing
@@ -33,14 +34,6 @@ def apply(fitted, X, text=None):
     return fitted.transform(table(X, text, fitted.names))
 
 
-def message(X, *arguments, **keys):
-    """What is said about columns that cannot be fitted; always one line."""
-    with pytest.raises(DataError) as caught:
-        fit(X, *arguments, **keys)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
-
-
 def column(*values):
     return np.array(values, dtype=float)[:, None]
 
@@ -58,14 +51,6 @@ def test_dense_rows_are_scaled_as_scikit_learn_scales_them(load, kind):
         expected = scaler.transform(rows)
         np.testing.assert_allclose(apply(fitted, rows), expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(apply(fit(X), X), X)
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("standard", 0.0), ("minmax", 0.0), ("none", 3.0)])
-def test_a_constant_feature_is_divided_by_1(kind, expected):
-    X = np.column_stack([np.full(6, 3.0), np.arange(6.0)])
-    fitted = fit(X, kind)
-    np.testing.assert_allclose(apply(fitted, X)[:, 0], expected, atol=1e-15)
-    assert apply(fitted, np.array([[4.0, 0.0]]))[0, 0] == expected + 1
 
 
 def sparse_rows(N=40, D=7):
@@ -103,11 +88,10 @@ def test_nothing_is_changed_in_place(rows):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("container", [np.array, sp.csr_array])
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i4", "?"])
-def test_blocks_are_scaled_like_the_whole(kind, sparse, dtype):
-    X = (np.random.default_rng(0).normal(size=(300, 3)) * 9 + 5).astype(dtype)
-    X = sp.csr_array(X) if sparse else X
+def test_blocks_are_scaled_like_the_whole(kind, container, dtype):
+    X = container((np.random.default_rng(0).normal(size=(300, 3)) * 9 + 5).astype(dtype))
     whole = fit(X, kind)
     blocks = (table(X[start : start + 70]) for start in range(0, 300, 70))
     pieces = preprocess.fit(kind, "error", blocks)
@@ -121,20 +105,12 @@ def test_blocks_are_scaled_like_the_whole(kind, sparse, dtype):
 @pytest.mark.parametrize("values", [(1e200, 3e200, -2e200), (1.7e308, 1.7e308, 1.7e308)])
 def test_a_variance_beyond_float64_is_an_error_that_names_its_column(container, values):
     X = container(np.column_stack([[1.0, 2.0, 4.0], values]))
-    said = message(X, "standard", names=["small", "huge"])
+    said = refused(DataError, fit, X, "standard", names=["small", "huge"])
     assert said == "column 'huge' holds numbers too large to be scaled: divide it first"
     X = np.array([[1.0, 1.7e308], [2.0, -1.7e308]])
-    assert message(X, "minmax", names=["small", "huge"]) == said
-
-
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
-def test_minmax_takes_a_feature_at_1e200(container):
-    X = container([[1.0, 1e200], [2.0, 3e200], [4.0, 2e200]])
-    taken = apply(fit(X, "minmax"), X)
-    expected = [0, 1, 0.5] if container is np.array else [1 / 3, 1, 2 / 3]
-    np.testing.assert_allclose(
-        np.asarray(taken.todense() if sp.issparse(taken) else taken)[:, 1], expected
-    )
+    assert refused(DataError, fit, X, "minmax", names=["small", "huge"]) == said
+    X = np.array([[1.0, 1.7e308], [2.0, 1.7e308], [3.0, NAN]])  # the mean, too
+    assert refused(DataError, fit, X, "none", "mean", names=["small", "huge"]) == said
 
 
 # Missing numbers
@@ -143,9 +119,7 @@ def test_minmax_takes_a_feature_at_1e200(container):
 @pytest.mark.parametrize("strategy", ["mean", "median"])
 def test_missing_numbers_are_filled_in_as_scikit_learn_fills_them_bit_for_bit(strategy):
     rng = np.random.default_rng(0)
-    train, test = (
-        np.where(rng.random((301, 4)) < 0.3, NAN, rng.normal(size=(301, 4)) ** 3) for _ in range(2)
-    )
+    train, test = np.where(rng.random((2, 301, 4)) < 0.3, NAN, rng.normal(size=(2, 301, 4)) ** 3)
     fitted, imputer = fit(train, "none", strategy), SimpleImputer(strategy=strategy).fit(train)
     for rows in (train, test):
         np.testing.assert_array_equal(apply(fitted, rows), imputer.transform(rows))
@@ -153,71 +127,43 @@ def test_missing_numbers_are_filled_in_as_scikit_learn_fills_them_bit_for_bit(st
     assert filled.item() == {"mean": 4, "median": 2}[strategy]
 
 
-@pytest.mark.parametrize("missing", ["error", "drop"])
 @pytest.mark.parametrize(
     ("X", "text", "name"), [([[1], [NAN]], [" "] * 2, "x0"), ([[1], [2]], ["a", ""], "colour")]
 )
-def test_without_a_strategy_a_missing_cell_is_refused_by_its_place(missing, X, text, name):
-    fitted = fit(column(1, 2), "none", missing, {"colour": ["a", "b"]})
+def test_without_a_strategy_a_missing_cell_is_refused_by_its_place(X, text, name):
+    fitted = fit(column(1, 2), "none", "drop", {"colour": ["a", "b"]})
     assert fitted.fill is None
-    with pytest.raises(DataError) as caught:
-        apply(fitted, np.array(X, float), {"colour": text})
-    why = "is missing, and the model was trained without missing values"
-    assert str(caught.value) == f"t.csv: row 1, column {name!r} {why}"
+    said = refused(DataError, apply, fitted, np.array(X, float), {"colour": text})
+    why = "is missing: the model was trained without missing values"
+    assert said == f"t.csv: row 1, column {name!r} {why}"
 
 
-@pytest.mark.parametrize("missing", ["mean", "median"])
-def test_a_column_without_any_number_is_an_error_that_names_it(missing):
+def test_a_column_that_is_empty_is_an_error_that_names_it():
     X = np.array([[1.0, NAN], [2.0, NAN]])
-    said = message(X, "standard", missing, names=["age", "shoe"])
+    said = refused(DataError, fit, X, "standard", "mean", names=["age", "shoe"])
     assert said == "column 'shoe' is empty in the training part: remove it"
-
-
-@pytest.mark.parametrize("missing", ["mean", "median"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mean_beyond_float64_is_an_error_that_names_its_column(kind, missing):
-    X = np.array([[1.0, 1.7e308], [2.0, 1.7e308], [3.0, NAN]])
-    said = message(X, kind, missing, names=["small", "huge"])
-    assert said.startswith("column 'huge' holds numbers too large to be scaled")
+    text = {"colour": ["red", "blue"], "shoe": ["", ""]}
+    assert refused(DataError, fit, column(1, 2), text=text) == said
 
 
 def test_sparse_rows_have_no_missing_numbers():
     fitted, bad = fit(sparse_rows(), "none", "mean"), sparse_rows()
     assert fitted.fill is None
     bad.data[3] = NAN
-    with pytest.raises(DataError, match="is missing, and the model was trained without"):
-        apply(fitted, bad)
+    assert "is missing: the model was trained" in refused(DataError, apply, fitted, bad)
 
 
 # Categories
 
 
-def test_each_category_is_an_input_after_the_numbers_1_where_the_row_has_it():
-    X, colours = column(5, 6, 7), {"colour": ["red", "blue", "red"]}
-    fitted = fit(X, text=colours, names=["age"])
+def test_each_category_is_an_input_and_an_unknown_or_empty_cell_is_in_none_of_them():
+    X, colours = column(5, 6, 7), {"colour": ["red", "blue", ""]}
+    fitted = fit(X, "none", "mean", colours, ["age"])
     assert fitted.inputs == ["age", "colour=blue", "colour=red"]
     assert fitted.columns == ["age", "colour"]
-    assert apply(fitted, X, colours).tolist() == [[5, 0, 1], [6, 1, 0], [7, 0, 1]]
-
-
-def test_categories_are_encoded_as_scikit_learn_encodes_them():
-    rng = np.random.default_rng(0)
-    words = ["zebra", "ant", "", "Ant", "é", "10", "9"]
-    text = {name: rng.choice(words, 50).tolist() for name in ("first", "other")}
-    X = np.empty((50, 0))
-    fitted = fit(X, text=text)
-    cells = np.column_stack(list(text.values())).astype(object)
-    known = [sorted(set(cells[:, j]) - {""}) for j in range(2)]
-    encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
-    np.testing.assert_array_equal(apply(fitted, X, text), encoder.fit(cells[:1]).transform(cells))
-    assert list(fitted.categories.values()) == known
-
-
-def test_an_unknown_category_and_an_empty_cell_are_all_zeros():
-    fitted = fit(np.empty((3, 0)), text={"colour": ["red", "", "blue"]})
-    assert fitted.inputs == ["colour=blue", "colour=red"]
-    colours = {"colour": ["green", "", "redder", "red"]}
-    assert apply(fitted, np.empty((4, 0)), colours).tolist() == [[0, 0], [0, 0], [0, 0], [0, 1]]
+    assert apply(fitted, X, colours).tolist() == [[5, 0, 1], [6, 1, 0], [7, 0, 0]]
+    others = {"colour": ["green", "redder", "red"]}
+    assert apply(fitted, X, others).tolist() == [[5, 0, 0], [6, 0, 0], [7, 0, 1]]
 
 
 @pytest.mark.parametrize("kind", SCALERS)
@@ -225,9 +171,8 @@ def test_numbers_and_categories_are_scaled_together_after_missing_ones_are_fille
     rng = np.random.default_rng(1)
     X = np.where(rng.random((40, 1)) < 0.2, NAN, rng.integers(10, 90, (40, 1)))
     colours = rng.choice(["red", "green", "blue"], 40)
-    inputs = np.hstack(
-        [SimpleImputer().fit_transform(X), colours[:, None] == ["blue", "green", "red"]]
-    )
+    shown = colours[:, None] == ["blue", "green", "red"]
+    inputs = np.hstack([SimpleImputer().fit_transform(X), shown])
     text = {"colour": colours.tolist()}
     taken = apply(fit(X, kind, "mean", text, ["age"]), X, text)
     expected = SCALERS[kind]().fit_transform(inputs)
@@ -241,11 +186,6 @@ def test_columns_of_text_alone_are_enough_and_so_is_one_row(kind, missing):
     assert apply(fit(X, kind, missing, text), X, text).shape == (2, 2)
     text = {"a": ["b"]}
     assert np.isfinite(apply(fit(column(7), kind, missing, text), column(8), text)).all()
-
-
-def test_a_column_of_text_that_holds_nothing_is_an_error_that_names_it():
-    said = message(column(1, 2), text={"colour": ["red", "blue"], "shape": ["", ""]})
-    assert said == "column 'shape' is empty in the training part: remove it"
 
 
 # Rows, and what is stored

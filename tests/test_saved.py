@@ -39,16 +39,8 @@ def test_a_run_has_its_own_name_its_config_its_columns_and_its_result(tmp_path, 
     assert group.results == [RESULT] and group.mean("test_loss") == 0.5
 
 
-def test_a_run_without_a_result_is_unfinished_and_may_have_no_epochs_yet(tmp_path):
-    group = saved.read(a_run(tmp_path / "one", None, HEAD))
-    assert group.results == [] and group.mean("test_accuracy") == 0
-    assert all(column.shape == (0,) for column in group.runs[0].epochs.values())
-
-
 @pytest.mark.parametrize("accuracies", [[0.5, None, 0.7], [0.5], []])
-def test_a_repeated_run_has_the_runs_that_have_begun_and_the_spread_of_the_finished(
-    tmp_path, accuracies
-):
+def test_a_repeated_run_has_the_runs_begun_and_the_spread_of_the_finished(tmp_path, accuracies):
     plan = sweep.begin(tmp_path, config.load(None, ["data.source=iris"]), 5)
     for i, accuracy in enumerate(accuracies):
         result = None if accuracy is None else RESULT | {"test_accuracy": accuracy}
@@ -63,7 +55,7 @@ def test_a_repeated_run_has_the_runs_that_have_begun_and_the_spread_of_the_finis
 
 
 WRONG = [{"confusion": [[1, "1"], [0, 2]]}, {"confusion": [[1, 2, 3]] * 3}, {"rows": {"train": 12}}]
-WRONG += [{"per_class": {"x": 1}}, *({name: "x"} for name in RESULT if name != "interrupted")]
+WRONG += [{"per_class": {"x": 1}}, *({name: "x"} for name in RESULT)]
 WITHOUT = [{key: RESULT[key] for key in RESULT if key != name} for name in RESULT]
 TEXTS = ["", "{", "[]", "null", "[" * 100_000, *map(json.dumps, WITHOUT)]
 DAMAGED = [("result.json", text) for text in TEXTS]

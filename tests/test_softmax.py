@@ -1,20 +1,20 @@
 """Softmax, its Jacobian in every form, cross-entropy, and the three ways from loss to logits."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from layouts import in_every_layout
 from numpy.testing import assert_array_equal
 
 from minnet import cross_entropy, log_softmax, softmax, softmax_jacobian, softmax_vjp
 from minnet.core import softmax as module
 from minnet.core.gradcheck import complex_step
-from minnet.core.softmax import OUTPUT_GRADIENTS, loss_gradient, one_hot, softmax_and_log
+from minnet.core.softmax import OUTPUT_GRADIENTS, one_hot, softmax_and_log
 
 P, EYE = softmax([1.0, -0.5, 0.3, 2.0]), np.eye(4)  # one row to show things on, K = 4
-J = softmax_jacobian(P)
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, max_side=6)
@@ -26,21 +26,20 @@ def equal(found, expected, atol=1e-16, rtol=0.0):
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
 
 
+def layouts(x):
+    """Copies of x (N, K), in memory by rows, by columns and with gaps."""
+    room = np.full((2 * x.shape[0], 3 * x.shape[1]), np.nan)
+    room[::2, ::3] = x
+    return x.copy("C"), x.copy("F"), room[::2, ::3]
+
+
 @given(logits, st.floats(-100, 100))
-def test_softmax_is_positive_sums_to_one_and_ignores_a_shift(z, shift):
-    p = softmax(z)
-    assert p.shape == z.shape and (p > 0).all()
-    equal(p.sum(axis=-1), 1, rtol=1e-14)
+def test_softmax_is_the_quotient_of_exponentials_in_each_row_and_ignores_a_shift(z, shift):
+    # the document's vector form, without an axis, normalises over a whole batch instead
+    p, expected = softmax(z), np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+    equal(p, expected, rtol=1e-13)
     equal(softmax(z + shift), p, rtol=1e-12)
     equal(log_softmax(z), np.log(p), atol=1e-12)
-
-
-def test_softmax_is_the_quotient_of_exponentials_in_each_row_by_itself():
-    Z = np.array([[1, 2, 3], [0, 0, 5]])
-    equal(softmax(Z), [np.exp(z) / np.exp(z).sum() for z in Z], rtol=1e-15)
-    # the document's vector form, given a matrix, normalises over the whole batch instead
-    literal = np.exp(Z) / np.sum(np.exp(Z))
-    assert literal.sum() == pytest.approx(1) and not np.allclose(literal.sum(axis=1), 1)
 
 
 @dtypes
@@ -71,39 +70,10 @@ def test_every_form_of_the_jacobian_is_the_derivative_of_softmax_to_the_last_dig
         equal(softmax_jacobian(p), [[form(p, i, k) for k in K] for i in K])
 
 
-def test_the_jacobian_is_symmetric_sums_to_zero_and_gives_a_variance():
-    v = np.array([2.0, -1.0, 0.5, 3.0])
-    assert_array_equal(J, J.T)
-    equal(J.sum(axis=0), 0)
-    assert v @ J @ v == pytest.approx(P @ v**2 - (P @ v) ** 2)
-    eigenvalues = np.linalg.eigvalsh(J)
-    assert abs(eigenvalues[0]) < 1e-16 and eigenvalues[1] > 0 and eigenvalues[-1] <= 0.5
-    assert softmax_jacobian(softmax([3.0])).tolist() == [[0.0]]  # a single class cannot change
-
-
-def test_read_literally_the_documents_formulas_go_wrong_for_a_one_dimensional_p():
-    # np.eye(n, k=i) is a shifted matrix; the unit vector is np.eye(n)[i]
-    assert np.eye(4)[1].tolist() == [0, 1, 0, 0] and (P[1] * (np.eye(4, k=1) - P)).shape == (4, 4)
-    equal(P[1] * (np.eye(4)[1] - P), J[1])
-    # .T does nothing to one dimension: @ gives zeros, and * scales the columns
-    equal(P.T @ (EYE - P), np.zeros(4))
+def test_the_documents_star_is_wrong_for_one_dimension_and_silent_for_a_batch_of_K_rows():
+    """What else goes wrong with their formulas, read literally, is shown in docs/backprop.md."""
     wrong = P.T * (EYE - P)
-    # also the second document's, with exp(o_j) exp(o_j) where exp(o_j) exp(o_i) is meant
-    equal(wrong, EYE * P - P * P)
-    assert not np.allclose(wrong, J)
     equal(wrong @ (-EYE[2] / P), P[2] - EYE[2], atol=1e-15)  # p_t - y, the classic wrong answer
-
-
-def test_a_row_or_a_column_p_makes_the_star_right_and_the_at_wrong():
-    row, column = P[None, :], P[:, None]
-    equal(row.T * (EYE - row), J)
-    equal(column * (EYE - column.T), J)
-    with pytest.raises(ValueError):
-        row.T @ (EYE - row)
-    assert (column.T @ (EYE - column)).shape == (1, 4)
-
-
-def test_a_batch_as_long_as_the_classes_makes_the_literal_matrix_form_silently_wrong():
     batch, longer = softmax(np.random.default_rng(0).normal(size=(4, 4))), softmax(np.zeros((5, 4)))
     right = batch[:, :, None] * (EYE - batch[:, None, :])
     equal(right, softmax_jacobian(batch))
@@ -125,17 +95,14 @@ def test_each_way_gives_p_minus_y_the_derivative_of_the_loss_for_every_class(z):
 
 
 def test_two_ways_go_through_dp_and_one_of_them_through_the_jacobian(monkeypatch):
-    def those_that_change_with(name):
-        original = getattr(module, name)
+    T, users = EYE[2], {"loss_gradient": ["jacobian", "vjp"]}
+    users |= {"softmax_jacobian": ["jacobian"], "softmax_vjp": ["vjp"]}
+    for name, ways in users.items():
+        real = getattr(module, name)
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, lambda *arrays: 2 * original(*arrays))
-            return {way for way, f in OUTPUT_GRADIENTS.items() if not np.allclose(f(P, T), P - T)}
-
-    T = EYE[2]
-    assert_array_equal(loss_gradient(P, T), -T / P)
-    assert those_that_change_with("loss_gradient") == {"jacobian", "vjp"}
-    assert those_that_change_with("softmax_jacobian") == {"jacobian"}
-    assert those_that_change_with("softmax_vjp") == {"vjp"}
+            patch.setattr(module, name, lambda *arrays, real=real: 2 * real(*arrays))
+            found = {way: f(P, T) for way, f in OUTPUT_GRADIENTS.items()}
+        assert [way for way, dz in found.items() if not np.allclose(dz, P - T)] == ways
 
 
 @pytest.mark.parametrize("shape", [(4,), (5, 3), (3, 3), (2, 3, 4)])
@@ -144,8 +111,8 @@ def test_products_take_any_leading_shape_and_complex_numbers_without_conjugating
     p, dp = softmax(parts[0] + 1j * parts[1]), parts[2] + 1j * parts[3]
     J_dp = np.empty(shape, complex)
     for row in np.ndindex(shape[:-1]):
-        assert_array_equal(softmax_jacobian(p)[row], softmax_jacobian(p[row]))
-        J_dp[row] = softmax_jacobian(p[row]).T @ dp[row]
+        J_dp[row] = (J := softmax_jacobian(p[row])).T @ dp[row]
+        assert_array_equal(softmax_jacobian(p)[row], J)
     equal(softmax_vjp(p, dp), J_dp, atol=1e-14)
     for output_gradient in OUTPUT_GRADIENTS.values():
         equal(output_gradient(p, -p * dp), J_dp, atol=1e-13)
@@ -159,7 +126,7 @@ def test_dz_is_the_derivative_of_the_loss_however_arrays_lie_in_memory(N, K):
     p, log_p, T = softmax(z), log_softmax(z), w / w.sum() * Y
     assert -(T * log_p).sum() == pytest.approx(np.average(cross_entropy(z, Y), weights=w[:, 0]))
     measured = complex_step(lambda z: -(T * log_softmax(z.reshape(N, K))).sum(), z.ravel())
-    for z_, p_, T_ in in_every_layout(z, p, T):
+    for z_, p_, T_ in product(layouts(z), layouts(p), layouts(T)):
         equal(softmax_and_log(z_), (p, log_p), rtol=1e-14, atol=1e-15)
         equal(softmax_vjp(p_, T_), np.einsum("nik,ni->nk", softmax_jacobian(p), T), atol=1e-15)
         for output_gradient in OUTPUT_GRADIENTS.values():
@@ -168,24 +135,15 @@ def test_dz_is_the_derivative_of_the_loss_however_arrays_lie_in_memory(N, K):
 
 
 @dtypes
-@pytest.mark.parametrize("gap", [0, 1, 30, 50, 90, 104, 710, 745, 1e4, 1e30])
+@pytest.mark.parametrize("gap", [0, 1, 30, 90, 104, 710, 745, 1e30])
 def test_the_ways_agree_to_rounding_at_every_logit_gap(gap, dtype):
-    random = np.random.default_rng(3).uniform(-gap, gap, (50, 3))
-    p = softmax(np.array([[gap, 0, 0], [0, gap, -gap], [-gap, -gap, gap / 2], *random], dtype))
-    for y in range(3):
-        T = np.eye(3, dtype=dtype)[[y] * len(p)]
-        for output_gradient in OUTPUT_GRADIENTS.values():
-            dz = output_gradient(p, T)
-            assert dz.dtype == dtype
-            equal(dz, p - T, atol=1.1 * np.finfo(dtype).eps)
-
-
-def test_clipping_p_only_in_the_division_would_lose_the_gradient():
-    z, T = np.array([30.0, 0.0]), np.array([0.0, 1.0])
-    p = np.exp(z - 30) / np.exp(z - 30).sum()
-    clipped = softmax_vjp(p, -T / np.maximum(p, 1e-12))
-    assert abs(clipped[1]) == pytest.approx(0.0936, abs=1e-4)  # of 1
-    assert abs(OUTPUT_GRADIENTS["vjp"](softmax(z), T)[1]) == pytest.approx(1)
+    z = np.random.default_rng(3).uniform(-gap, gap, (50, 3)).astype(dtype)
+    z[:3] = np.array([[1, 0, 0], [0, 1, -1], [-1, -1, 0.5]]) * gap
+    p, T = softmax(z), np.eye(3, dtype=dtype)[np.arange(150).reshape(3, 50) // 50]
+    for output_gradient in OUTPUT_GRADIENTS.values():
+        dz = output_gradient(np.stack([p, p, p]), T)
+        assert dz.dtype == dtype
+        equal(dz, p - T, atol=1.1 * np.finfo(dtype).eps)
 
 
 @given(logits, st.data())
@@ -206,16 +164,15 @@ def test_cross_entropy_is_exact_where_p_underflows_and_a_mean_over_soft_targets(
     assert cross_entropy(z, Y) == pytest.approx(sum(Y[k] * cross_entropy(z, k) for k in range(3)))
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int16, np.uint64, np.intp])
-def test_labels_of_any_whole_type_become_unit_vectors_and_distributions_stay(dtype):
-    K = 2 if dtype is bool else 300  # more classes than int8 can number
-    all_of = np.array([[0, 1, 1], [1, 0, 0]] if dtype is bool else [[0, 1, 127], [3, 2, 9]], dtype)
-    for y in (all_of, all_of[0], all_of[1, 2], all_of[:0]):
-        for into in (np.float32, np.float64, np.complex128):
-            Y = one_hot(y, (*y.shape, K), into)
-            assert Y.dtype == into and one_hot(Y, Y.shape, into) is Y
-            assert_array_equal(Y, np.eye(K)[y.astype(int)])
-            assert_array_equal(one_hot(Y.real, Y.shape, into), Y)
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.uint64])
+@pytest.mark.parametrize("into", [np.float32, np.complex128])
+def test_labels_of_any_whole_type_become_unit_vectors_and_distributions_stay(dtype, into):
+    labels = np.array([[0, 1, 127], [3, 2, 9]]).astype(dtype)
+    for y in (labels, labels[0], labels[1, 2], labels[:0]):
+        Y = one_hot(y, (*y.shape, 300), into)  # more classes than int8 can number
+        assert Y.dtype == into and one_hot(Y, Y.shape, into) is Y
+        assert_array_equal(Y, np.eye(300)[y.astype(int)])
+        assert_array_equal(one_hot(Y.real, Y.shape, into), Y)
 
 
 WRONG = [[2, -1], [0, 3], [0.0, 1.0], [[0, 1]], [0, 1, 2], [[0.5, 0.5]] * 2, 1]

@@ -1,7 +1,6 @@
 """What the name of a source means: a set of scikit-learn, a generator, OpenML, a file."""
 
 import gzip
-import importlib.util
 import sys
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import datasets as sklearn_datasets
+from tables import refused
 
 from minnet import data
 from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
@@ -68,13 +68,9 @@ def weather(home):
 
 @pytest.fixture(params=["with pandas", "without pandas"])
 def pandas_or_not(request, monkeypatch):
-    find_spec = importlib.util.find_spec
     if request.param == "without pandas":
-        if find_spec("pandas"):
-            monkeypatch.setattr("pandas.read_csv", None)
-        absent = {"pandas": None}
-        found = lambda name: absent.get(name, name in absent or find_spec(name))  # noqa: E731
-        monkeypatch.setattr("importlib.util.find_spec", found)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        monkeypatch.setattr("pandas.read_csv", None)
 
 
 def load(source, **keys):
@@ -85,35 +81,20 @@ def load(source, **keys):
     return table, (np.asarray(names)[table.y] if named else table.y).tolist()
 
 
-def error(kind, function, *arguments, **keys):
-    """The message of the error that is raised, which must be of this kind and one line."""
-    with pytest.raises(kind) as caught:
-        function(*arguments, **keys)
-    message = str(caught.value)
-    assert message and "\n" not in message
-    return message
-
-
 # Sets that come with scikit-learn, and that it generates
 
 
-@pytest.mark.parametrize(
-    ("source", "N", "D", "classes", "first"),
-    [
-        ("iris", 150, 4, ["setosa", "versicolor", "virginica"], "sepal length (cm)"),
-        ("wine", 178, 13, ["class_0", "class_1", "class_2"], "alcohol"),
-        ("breast_cancer", 569, 30, ["malignant", "benign"], "mean radius"),
-        ("digits", 1797, 64, list(range(10)), "pixel_0_0"),
-    ],
-)
-def test_a_bundled_set_loads_with_its_own_names(source, N, D, classes, first):
-    loaded = data.load(DataConfig(source=source))
-    original = getattr(sklearn_datasets, f"load_{source}")()
-    assert (loaded.name, loaded.classes.tolist(), loaded.reading) == (source, classes, {})
-    assert loaded.table.X.shape == (N, D) and loaded.table.names[0] == first
-    np.testing.assert_array_equal(loaded.table.X, original.data)
-    np.testing.assert_array_equal(loaded.y, original.target)
-    assert source in BUNDLED and len(BUNDLED) == 4
+def test_a_bundled_set_loads_with_its_own_names():
+    names = {"iris": ["setosa", "versicolor", "virginica"], "digits": list(range(10))}
+    names |= {"wine": ["class_0", "class_1", "class_2"], "breast_cancer": ["malignant", "benign"]}
+    assert names.keys() == {*BUNDLED}
+    for source, classes in names.items():
+        loaded = data.load(DataConfig(source=source))
+        original = getattr(sklearn_datasets, f"load_{source}")()
+        assert (loaded.name, loaded.classes.tolist(), loaded.reading) == (source, classes, {})
+        assert loaded.table.names == list(original.feature_names)
+        np.testing.assert_array_equal(loaded.table.X, original.data)
+        np.testing.assert_array_equal(loaded.y, original.target)
 
 
 @pytest.mark.parametrize("source", GENERATORS)
@@ -131,33 +112,26 @@ def test_a_generator_makes_the_rows_it_is_asked_for(source):
 
 
 def test_a_generator_makes_what_that_of_scikit_learn_does():
-    moons = sklearn_datasets.make_moons(50, random_state=0)[0]
-    np.testing.assert_array_equal(load("moons", samples=50, noise=0)[0].X, moons)
+    options = {"n_informative": 3, "n_redundant": 0, "n_clusters_per_class": 1, "flip_y": 0.2}
+    options |= {"n_samples": 80, "n_features": 6, "n_classes": 3, "random_state": 4}
+    made, y = load("classification", samples=80, features=6, generator_seed=4)
+    expected, labels = sklearn_datasets.make_classification(**options)
+    assert np.array_equal(made.X, expected) and y == labels.tolist()
     circles, y = load("circles", samples=50, noise=0)
     np.testing.assert_allclose(np.linalg.norm(circles.X, axis=1), np.where(y, 0.5, 1))
-    options = {"n_informative": 3, "n_redundant": 0, "n_clusters_per_class": 1, "flip_y": 0.2}
-    expected, labels = sklearn_datasets.make_classification(
-        80, 6, n_classes=3, random_state=4, **options
-    )
-    made, y = load("classification", samples=80, features=6, generator_seed=4)
-    np.testing.assert_array_equal(made.X, expected)
-    assert y == labels.tolist()
     blobs, y = load("blobs", samples=6000, noise=3.0)
-    deviations = [blobs.X[np.equal(y, k)].std(axis=0) for k in range(3)]
-    assert deviations == pytest.approx(np.full((3, 2), 3.0), rel=0.05)
+    assert blobs.X[np.equal(y, 0)].std() > 2.5
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"source": "classification", "features": 1},
-        {"source": "classification", "classes": 5},
-        {"source": "gaussian_quantiles", "samples": 2, "classes": 3},
-        {"source": "blobs", "samples": 10**9, "features": 10**6},
-    ],
-)
-def test_settings_that_a_generator_cannot_meet_are_a_config_error(keys):
-    assert error(ConfigError, load, **keys).startswith(f"data: cannot generate {keys['source']}: ")
+def test_settings_that_a_generator_cannot_meet_are_a_config_error():
+    for source, keys in (
+        ("classification", {"features": 1}),
+        ("classification", {"classes": 5}),
+        ("gaussian_quantiles", {"samples": 2, "classes": 3}),
+        ("blobs", {"samples": 10**9, "features": 10**6}),
+    ):
+        message = refused(ConfigError, load, source, **keys)
+        assert message.startswith(f"data: cannot generate {source}: ")
 
 
 # Sets that scikit-learn has downloaded
@@ -187,20 +161,12 @@ def test_text_in_kddcup99_is_text(home):
 
 def test_20newsgroups_stays_sparse_and_knows_its_words(home):
     datahome.newsgroups(home)
-    for _ in range(2):  # the second time scikit-learn reads the counts that it has stored
+    for _ in range(2):  # the second time, scikit-learn reads the counts that it has stored
         table, y = load("20newsgroups_vectorized")
         assert table.sparse and table.names == ["and", "chain", "comet", "moon", "wheel"]
         of_space = table.X[:, [2]].toarray().ravel() > 0
         assert y == np.where(of_space, "sci.space", "rec.bicycles").tolist()
         np.testing.assert_allclose(table.X.multiply(table.X).sum(axis=1), 1)
-
-
-def test_olivetti_faces_are_40_people_of_10_pictures(home):
-    datahome.olivetti_faces(home)
-    table, y = load("olivetti_faces")
-    assert table.X.shape == (400, 4096) and table.X.min() == 0 and table.X.max() == 1
-    assert np.bincount(y).tolist() == [10] * 40
-    np.testing.assert_allclose(table.X[:, 1], (100 + np.array(y)) / 200, rtol=1e-6)
 
 
 def test_lfw_people_are_those_with_at_least_70_pictures(home):
@@ -222,7 +188,7 @@ def test_an_openml_set_is_the_same_with_pandas_and_without(tries):
     assert y == ["no", "yes", "yes", "no"] and not tries
     table, y = load("openml:weather", target="windy")
     assert y == ["no", "no", "yes", "yes"] and table.columns == ["temperature", "outlook", "play"]
-    message = error(ConfigError, load, "openml:weather", target="wind")
+    message = refused(ConfigError, load, "openml:weather", target="wind")
     assert message == "openml:weather: has no target column 'wind'"
 
 
@@ -254,19 +220,23 @@ def test_a_version_of_an_openml_set_can_be_chosen(home):
 @pytest.mark.parametrize("targets", [(), ("play", "windy")])
 def test_an_openml_set_needs_one_target(home, targets):
     datahome.openml(home, "weather", WEATHER, *targets)
-    error(DataError, load, "openml:weather")
+    refused(DataError, load, "openml:weather")
+
+
+def answer_with(monkeypatch, code, message):
+    def answer(opener, request, *rest):
+        raise HTTPError(request.full_url, code, message, {}, None)
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", answer)
 
 
 def test_an_openml_set_that_does_not_exist_is_a_config_error(home, monkeypatch):
-    def not_there(opener, request, *rest):
-        raise HTTPError(request.full_url, 412, "Precondition Failed", {}, None)
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", not_there)
+    answer_with(monkeypatch, 412, "Precondition Failed")
     for source in ("openml:nosuch", "openml:nosuch:3"):
-        assert error(ConfigError, load, source).startswith(f"data.source: there is no {source}: ")
+        assert refused(ConfigError, load, source).startswith(f"data.source: there is no {source}: ")
     for version in ("", "one", "0", "-1", "1.5"):
         source = f"openml:weather:{version}"
-        assert error((DataError, ConfigError), load, source)
+        assert refused((DataError, ConfigError), load, source)
 
 
 # Sets that cannot be loaded
@@ -274,23 +244,17 @@ def test_an_openml_set_that_does_not_exist_is_a_config_error(home, monkeypatch):
 
 @pytest.mark.parametrize("source", [*FETCHED, "openml:weather", "openml:weather:2"])
 def test_without_a_network_the_error_names_what_can_be_had(source, home, tries, capsys):
-    message = error(DataError, load, source)
+    message = refused(DataError, load, source)
     assert message.startswith(f"{source}: cannot be downloaded (<urlopen error no network>)")
     assert message.endswith(", ".join((*BUNDLED, *GENERATORS)))
     assert len(tries) == 2 and capsys.readouterr() == ("", "")
 
 
 def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
-    def broken(opener, request, *rest):
-        raise HTTPError(request.full_url, 503, "Service\nUnavailable", {}, None)
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", broken)
-    assert "503: Service Unavailable" in error(DataError, load, "openml:weather")
+    answer_with(monkeypatch, 503, "Service\nUnavailable")
+    assert "503: Service Unavailable" in refused(DataError, load, "openml:weather")
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda _: b"damaged", lambda content: content[: len(content) // 2]]
-)
 @pytest.mark.parametrize(
     ("source", "build", "file"),
     [
@@ -301,36 +265,33 @@ def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
         ("openml:weather", lambda home: datahome.openml(home, "weather", WEATHER, "play"), "41.gz"),
     ],
 )
-def test_a_damaged_file_in_the_data_home_is_an_error(source, build, file, damage, home, capsys):
+def test_a_damaged_file_in_the_data_home_is_an_error(source, build, file, home, capsys):
     build(home)
-    damaged = list(home.rglob(file))
-    assert damaged
-    for path in damaged:
-        path.write_bytes(damage(path.read_bytes()))
-    assert error(DataError, load, source).startswith(f"{source}: cannot be ")
+    files = {path: path.read_bytes() for path in home.rglob(file)}
+    assert files
+    for damaged in (lambda content: content[: len(content) // 2], lambda _: b"damaged"):
+        for path, content in files.items():
+            path.write_bytes(damaged(content))
+        assert refused(DataError, load, source).startswith(f"{source}: cannot be ")
     assert capsys.readouterr() == ("", "")
 
 
 def test_pictures_without_pillow_are_an_error_that_says_so(home, monkeypatch):
     datahome.lfw_people(home)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    message = error(DataError, load, "lfw_people")
+    message = refused(DataError, load, "lfw_people")
     assert message.startswith("lfw_people: needs another package: ") and "PIL" in message
 
 
-@pytest.mark.parametrize(
-    ("value", "what"), [(np.nan, "is missing"), (np.inf, "holds inf"), (-np.inf, "holds -inf")]
-)
-def test_a_number_that_is_not_finite_is_named_by_row_and_column(home, value, what):
+def test_a_number_that_is_not_finite_is_named_by_row_and_column(home):
     X = np.zeros((14, 54))
-    X[3, 2] = value
+    X[3, 2] = np.nan
     datahome.covtype(home, X)
-    message = f"covtype: row 3, column 'Slope' {what}: every value must be a finite number"
-    assert error(DataError, load, "covtype") == message
-    datahome.openml(home, "words", WORDS.replace("2 0.5", f"2 {value}"), "topic")
-    assert error(DataError, load, "openml:words").startswith(
-        f"openml:words: row 2, column 'chain' {what}"
-    )
+    message = "covtype: row 3, column 'Slope' is missing: every value must be a finite number"
+    assert refused(DataError, load, "covtype") == message
+    datahome.openml(home, "words", WORDS.replace("2 0.5", "2 inf"), "topic")
+    message = "openml:words: row 2, column 'chain' holds inf"
+    assert refused(DataError, load, "openml:words").startswith(message)
 
 
 @pytest.mark.usefixtures("pandas_or_not")
@@ -338,40 +299,26 @@ def test_text_among_numbers_is_an_error_in_one_line(home):
     X = np.zeros((14, 54), object)
     X[3, 5] = "a"
     datahome.covtype(home, X)
-    message = error(DataError, load, "covtype")
+    message = refused(DataError, load, "covtype")
     assert message.startswith("covtype: has text in a column of numbers: could not convert")
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (np.array([1, 0.5, 2]), "covtype: row 1, column 'y' holds 0.5, not a label"),
-        (np.array([1, 2, np.nan]), "covtype: row 2, column 'y' holds nan, not a label"),
-        (np.array(["a", None, "b"], object), "covtype: row 1, column 'y' has no label"),
-        (np.array([4, 4, 4]), "covtype: has only one class, 4"),
-        (np.array(["a", "a", "a"]), "covtype: has only one class, a"),
-        (np.array([[1, 2], [2, 1], [1, 1]]), "covtype: has a target of shape (3, 2) instead of"),
-    ],
-)
-def test_labels_that_cannot_be_learned_are_an_error(home, target, message):
-    datahome.covtype(home, np.zeros((3, 54)), target)
-    config = DataConfig(source="covtype")
-    assert error(DataError, data.load, config).startswith(message)
+def test_a_target_of_two_columns_is_an_error(home):
+    datahome.covtype(home, np.zeros((3, 54)), np.array([[1, 2], [2, 1], [1, 1]]))
+    said = "covtype: has a target of shape (3, 2) instead of one label a row"
+    assert refused(DataError, load, "covtype") == said
 
 
 # Files
 
 
-FOREIGN = pytest.mark.parametrize(("magic", "what"), sources.FOREIGN.items(), ids=str)
-
-
-@FOREIGN
-@pytest.mark.parametrize("name", ["t.csv", "t"])
-def test_a_file_of_a_foreign_format_is_named_by_it(magic, what, name, tmp_path, monkeypatch):
+def test_a_file_of_a_foreign_format_is_named_by_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(magic + b"\n1,2\n" * 9)
-    message = error(DataError, sources.read, name, Reading())
-    assert message == f"{name}: is {what}: save it as CSV in UTF-8"
+    for magic, what in sources.FOREIGN.items():
+        for name in ("t.csv", "t"):
+            Path(name).write_bytes(magic + b"\n1,2\n" * 9)
+            message = refused(DataError, sources.read, name, Reading())
+            assert message == f"{name}: is {what}: save it as CSV in UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -379,24 +326,20 @@ def test_a_file_of_a_foreign_format_is_named_by_it(magic, what, name, tmp_path, 
     [
         ("none.csv", "none.csv: cannot be read: No such file or directory"),
         ("none.npz", "none.npz: cannot be read: No such file or directory"),
-        ("none.svm", "none.svm: cannot be read: No such file or directory"),
         ("/dev/null", "/dev/null: is not a file: save the data in one"),
         ("a\0b", "a\\x00b: cannot be read: embedded null byte"),
         ("two\nlines", "two lines: cannot be read: No such file or directory"),
     ],
 )
 def test_a_path_that_is_no_file_is_refused(path, message):
-    assert error(DataError, sources.read, path, Reading()) == message
+    assert refused(DataError, sources.read, path, Reading()) == message
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.svm", "t.svm.gz"])
 def test_progress_is_told_every_byte_of_the_file_once(name, tmp_path):
     lines = "1,2,u\n" if "csv" in name else "1 1:2 3:4 # note\n0 2:1\n"
-    content, path, counts = (
-        ("a,b,y\n" * ("csv" in name) + lines * 9000).encode(),
-        tmp_path / name,
-        [],
-    )
+    content, path = ("a,b,y\n" * ("csv" in name) + lines * 9000).encode(), tmp_path / name
+    counts = []
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     sources.read(path, Reading(), counts.append)
     assert sum(counts) == path.stat().st_size and len(counts) > 1
@@ -408,4 +351,4 @@ def test_what_does_not_fit_into_memory_is_said_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr("minnet.data.arrays.stack", too_large)
     path = tmp_path / "t.csv"
-    assert error(DataError, sources.read, path, Reading()) == f"{path}: does not fit into memory"
+    assert refused(DataError, sources.read, path, Reading()) == f"{path}: does not fit into memory"

@@ -49,7 +49,7 @@ class Record:
 
 class Tape(list[Record]):
     """One record per layer: everything that a pass over N rows computes, made once for a batch size
-    and reused. Tape(net, M, N) is for members that have rows of their own, X (M, N, D).
+    and reused, for dense X or for sparse X. Tape(net, M, N) is for an X (M, N, D): own rows.
 
     z, p, log_p and dz (N, K) lie in memory column by column: NumPy then works on N numbers at a
     time, not on a few classes. L is the loss without the penalty."""

@@ -1,12 +1,5 @@
-"""From a source to the rows that the net takes.
-
-sources      what the name of a source means
-delimited    CSV and its relatives
-svmlight     sparse rows as text
-arrays       .npz and folders of .npy, rows that stay on the disk
-table        columns, and what a cell means
-preprocess   missing values, categories, scaling
-"""
+"""From a source to the rows that the net takes: `sources` names a file, `delimited`, `svmlight` or
+`arrays` reads it as a `table`, and `preprocess` makes inputs of its columns."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minnet.config import DataConfig, is_file_source
+from minnet.config import FILE, DataConfig, kind_of
 from minnet.data import arrays, preprocess, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.data.table import Reading, Table, arrange, first, labels, no_column, not_finite
-from minnet.distributed import ALONE, Alone
+from minnet.data.table import Reading, Table, arrange, labels, no_column, not_finite
+from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, DataError, one_line
 
-BLOCK = 1 << 22  # numbers of a part that are transformed at a time
 SAMPLE = 1024  # rows of a part on the disk that a digest reads
 PARTS = ("train", "validation", "test")
 SHARD_KEYS = ("target", "header", "samples", "features", "classes", "noise", "generator_seed")
@@ -33,11 +25,8 @@ SHARD_KEYS = ("target", "header", "samples", "features", "classes", "noise", "ge
 
 @dataclass
 class Rows:
-    """Rows of a table as the net takes them, X (n, D'), which are transformed when they are taken.
-
-    X[rows] is an array or csr in memory, of this dtype. It raises DataError for a number that dtype
-    cannot hold.
-    """
+    """Rows of a table that become inputs X (n, D') when they are taken: X[rows] is an array or csr
+    of this dtype. It raises DataError for a number that the dtype cannot hold."""
 
     table: Table
     rows: NDArray
@@ -53,10 +42,9 @@ class Rows:
         with np.errstate(over="ignore"):
             X = self.fitted.transform(self.table.take(self.rows[which]))
             X = X.astype(self.dtype, copy=False)
-        place = first(not_finite, X)
-        if place:
+        if place := Table("", self.fitted.inputs, X).first(not_finite):
             what = f"holds numbers too large for {np.dtype(self.dtype)}: scale it"
-            raise DataError(f"column {self.fitted.inputs[place[1]]!r} {what}")
+            raise DataError(f"column {place[1]!r} {what}")
         return X
 
 
@@ -82,11 +70,8 @@ class Part:
 
 @dataclass
 class Data:
-    """The rows of a source: y (N,) are indices of `classes`, the labels as they were given.
-
-    parts: the row numbers of the training, validation and test part, without empty ones; notes:
-    what the user should know; reading: how the file was read, as keywords of Reading.
-    """
+    """The rows of a source: y (N,) are indices of `classes`, the labels as they were given; parts
+    are row numbers, without empty ones; notes are for the user; reading: keywords of Reading."""
 
     name: str
     table: Table
@@ -99,10 +84,8 @@ class Data:
 
 def load(config: DataConfig, progress: Progress = None) -> Data:
     """The source that the config names, split. `progress` is told of each number of bytes read.
-
-    Raises DataError where it cannot be loaded or used, ConfigError where it does not exist.
-    """
-    if is_file_source(config.source):
+    Raises DataError where it cannot be loaded or used, ConfigError where it does not exist."""
+    if kind_of(config.source) == FILE:
         data = _own_files(config, progress)
     else:
         table, names = sources.load_set(config)
@@ -112,26 +95,28 @@ def load(config: DataConfig, progress: Progress = None) -> Data:
 
 
 def _own_files(config: DataConfig, progress: Progress) -> Data:
-    """A user's own file, with those for validation and test below it."""
-    reading, notes = _reading(config), list[str]()
-    train = sources.read(config.source, reading, progress)
-    _check_keys(config, train)
-    alike = {"target": reading.target, **train.reading, "header": reading.header}
-    reading = replace(reading, features=len(train.names), **alike)
-    tables = {"train": _usable(train, config, notes)}
-    for part, path in (("validation", config.validation_source), ("test", config.test_source)):
-        if path:
-            table = sources.read(path, reading, progress)
-            if table.sparse != train.sparse:
-                hint = f"only one of it and {train.path} is sparse: give both in the same format"
-                raise DataError(f"{table.path}: {hint}")
-            table = arrange(table, train.names, list(train.text))
-            tables[part] = _usable(table, config, notes)
-    on_disk = any(isinstance(table.X, arrays.OnDisk) for table in tables.values())
-    X = arrays.OnDisk(list(tables.values())) if on_disk else None
-    table = arrays.stack(tables.values(), X)
+    reading, notes, tables = _reading(config), list[str](), dict[str, Table]()
+    paths = (config.source, config.validation_source, config.test_source)
+    for part, path in zip(PARTS, paths, strict=True):
+        if not path:
+            continue
+        table = sources.read(path, reading, progress)
+        if not tables:
+            train = table
+            _check_keys(config, train)
+            alike = {"target": reading.target, **train.reading, "header": reading.header}
+            reading = replace(reading, features=len(train.names), **alike)
+        elif table.sparse != train.sparse:
+            hint = f"only one of it and {train.path} is sparse: give both in the same format"
+            raise DataError(f"{table.path}: {hint}")
+        tables[part] = _usable(arrange(table, train.names, list(train.text)), config, notes)
+    stacked = list(tables.values())
+    if stacked[1:] and any(isinstance(table.X, arrays.OnDisk) for table in stacked):
+        table = arrays.below(stacked, arrays.OnDisk(stacked))
+    else:
+        table = arrays.stack(stacked)
     y, classes = _classes(replace(table, y=labels(table)))
-    ends = np.cumsum([len(table) for table in tables.values()])
+    ends = np.cumsum([len(table) for table in stacked])
     parts = dict(zip(tables, np.split(np.arange(len(y)), ends[:-1]), strict=True))
     for k in np.setdiff1d(y, y[parts.pop("train")]):
         hint = f"is not in {config.source}, only in the other files: it cannot be learned"
@@ -146,35 +131,27 @@ def _reading(config: DataConfig) -> Reading:
 
 
 def _check_keys(config: DataConfig, table: Table) -> None:
-    """Raise ConfigError for a key that has no effect on this kind of file."""
     for name in ("target", "header"):
-        if "header" not in table.reading and getattr(config, name) != getattr(DataConfig, name):
+        if "header" not in table.reading and getattr(config, name) != getattr(DataConfig(), name):
             raise ConfigError(f"data.{name}: has no effect on {table.path}, only on a text file")
 
 
 def _usable(table: Table, config: DataConfig, notes: list[str]) -> Table:
-    """The rows to use: if those with missing cells are to be dropped, the others, which is noted.
-
-    Raises DataError for text that is not categorical, for a missing cell about which nothing is to
-    be done, and if there are no rows; ConfigError for a categorical column that is not there.
-    """
+    """The rows to learn from: without those with missing cells if these are to be dropped."""
     for name in config.categorical:
         if name not in table.text:
             raise ConfigError(f"{table.path}: {no_column('categorical', name, table.columns)}")
     for name in table.text:
         if name not in config.categorical:
             raise table.text_error(name)
-    place = table.first_missing()
-    if place and config.missing == "error":
-        hint = "fill it in, or set data.missing to mean, median or drop"
-        raise DataError(f"{table.place(*place)} is missing: {hint}")
-    if place and config.missing == "drop":
+    if config.missing == "error":
+        table.check(np.isnan, "fill it in, or set data.missing to mean, median or drop")
+    if config.missing == "drop" and table.first(np.isnan):
         gaps = np.isnan(table.X).any(axis=1)
-        for cells in table.text.values():
-            gaps |= cells == ""
+        gaps |= np.any([cells == "" for cells in table.text.values()], axis=0)
+        counts = f"{gaps.sum():,} of {len(gaps):,} rows left out, as cells are missing"
+        notes.append(f"{table.path}: {counts}")
         table = table.take(~gaps)
-        counts = f"{gaps.sum():,} of {len(gaps):,} rows left out"
-        notes.append(f"{table.path}: {counts}, as cells are missing")
     if not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     return table
@@ -183,26 +160,20 @@ def _usable(table: Table, config: DataConfig, notes: list[str]) -> Table:
 def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:
     """y as indices of the sorted labels, and these, or the set's own names for them."""
     y: Any = table.y
-    if y.dtype == object:
-        classes = np.array(sorted(set(y.tolist())))
-        indices = {label: k for k, label in enumerate(classes.tolist())}
-        y = np.array([indices[label] for label in y.tolist()])
-    else:
-        classes, y = np.unique(y, return_inverse=True)
+    labels = y.tolist()
+    classes = np.array(sorted({*labels}), str if y.dtype == object else y.dtype)
     if len(classes) < 2:
         raise DataError(f"{table.path}: has only one class, {classes[0]}")
+    indices = {label: k for k, label in enumerate(classes.tolist())}
     if names is not None and len(names) == len(classes) and classes.dtype.kind in "iu":
         classes = np.asarray(names)
-    return y, classes
+    return np.array([indices[label] for label in labels]), classes
 
 
 def split(data: Data, config: DataConfig) -> None:
-    """Fill data.parts, but for those that have a file of their own.
-
-    The test part is that of scikit-learn's `train_test_split(..., test_size, stratify=y,
-    random_state)`, and the validation part is split from the rest in the same way. Raises DataError
-    where a class has too few rows for that.
-    """
+    """Fill data.parts, but for those that have a file of their own: the test part by scikit-learn's
+    `train_test_split`, stratified, then the validation part of the rest in the same way. Raises
+    DataError where a class has too few rows for that."""
     from sklearn.model_selection import train_test_split
 
     y, parts, counts = data.y, data.parts, np.bincount(data.y)
@@ -227,19 +198,17 @@ def split(data: Data, config: DataConfig) -> None:
     data.parts = {part: parts[part] for part in PARTS if part in parts}
 
 
-def fit(config: DataConfig, data: Data, team: Alone = ALONE) -> Preprocessing:
-    """What becomes of the columns, fitted on the training part. Raises DataError.
-
-    Rows on the disk are read once, from first to last, by the first process of a team alone.
-    """
+def fit(config: DataConfig, data: Data, team: Team = ALONE) -> Preprocessing:
+    """What becomes of the columns, fitted on the training part. Raises DataError. Rows on the disk
+    are read once, from first to last, by the first process of a team alone."""
     table, rows = data.table, data.parts["train"]
     if not isinstance(table.X, arrays.OnDisk):
         return preprocess.fit(config.scale, config.missing, [table.take(rows)])
-    center, scale = np.zeros((2, len(table.names)))
+    D = len(table.names)
+    fitted = Preprocessing(table.names, None, np.zeros(D), np.zeros(D))
     if team.rank == 0:
         fitted = preprocess.fit(config.scale, "error", _chosen(table, rows))
-        center, scale = fitted.center, fitted.scale
-    return Preprocessing(table.names, None, team.add(center), team.add(scale))
+    return replace(fitted, center=team.add(fitted.center), scale=team.add(fitted.scale))
 
 
 def _chosen(table: Table, rows: NDArray) -> Iterator[Table]:
@@ -252,14 +221,10 @@ def _chosen(table: Table, rows: NDArray) -> Iterator[Table]:
 
 
 def part(data: Data, rows: NDArray, fitted: Preprocessing, dtype: DTypeLike) -> Part:
-    """These rows as the net takes them; what is on the disk stays there. Raises DataError as Rows
-    does."""
+    """These rows as inputs; what is on the disk stays there. Raises DataError as Rows does."""
     X: Any = Rows(data.table, rows, fitted, dtype)
     if isinstance(data.table.X, np.ndarray):
-        given, X = X, np.empty(X.shape, dtype)
-        step = max(1, BLOCK // max(1, X.shape[1]))
-        for start in range(0, len(rows), step):
-            X[start : start + step] = given[start : start + step]
+        X = arrays.stack(Table("", [], X).blocks()).X
     elif not isinstance(data.table.X, arrays.OnDisk):
         X = X[:]
     return Part(X, data.y[rows])
@@ -268,16 +233,13 @@ def part(data: Data, rows: NDArray, fitted: Preprocessing, dtype: DTypeLike) -> 
 def shard(
     config: DataConfig, folder: Path, dtype: DTypeLike, progress: Progress = None
 ) -> tuple[int, int]:
-    """Write a source as a folder that training can read from the disk; returns N and D.
-
-    A file is read and written in blocks. Raises ConfigError where the folder is not empty,
-    ConfigError and DataError for a source that is not a table of numbers with labels.
-    """
+    """Write a source, block by block, as a folder that training reads from the disk. Returns N and
+    D. Raises ConfigError for a folder that is not empty, and both errors of `load`."""
     return arrays.write(folder, _shard_blocks(config, progress), dtype)
 
 
 def _shard_blocks(config: DataConfig, progress: Progress) -> Iterator[Table]:
-    if is_file_source(config.source):
+    if kind_of(config.source) == FILE:
         for table in sources.blocks(config.source, _reading(config), progress):
             _check_keys(config, table)
             yield from table.blocks()

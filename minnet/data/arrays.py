@@ -5,12 +5,12 @@ X.shape.npy. Errors of `read` do not name the file: that is done in sources.py.
 """
 
 import contextlib
-import dataclasses
 import itertools
 import math
 import mmap
 import reprlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minnet import files
-from minnet.data.table import FINITE, Table, check, labels, not_finite, places
+from minnet.data.table import FINITE, Table, labels, not_finite, places
 from minnet.errors import ConfigError, DataError, one_line
 
 MAPPED_BYTES = 1 << 26  # a larger X of a folder stays on the disk
@@ -28,23 +28,19 @@ CSR = ("X.data", "X.indices", "X.indptr", "X.shape")
 
 
 class OnDisk:
-    """Rows (N, D) of tables, one below the other, read when they are taken, and then released.
+    """Rows (N, D) of tables, one below the other. X[rows], a slice, a mask or row numbers, reads an
+    array or csr; it raises DataError for a number that is not finite. X[:, columns] has other
+    columns, and stays on the disk."""
 
-    X[rows], for a slice, a mask or row numbers, is an array or csr in memory, of finite numbers:
-    else it raises DataError. X[:, columns] has other columns, and stays on the disk.
-    """
-
-    def __init__(self, tables: list[Table], columns: NDArray | None = None) -> None:
+    def __init__(self, tables: list[Table], columns: list[int] | None = None) -> None:
         self.tables, self.columns = tables, columns
         self.starts = np.cumsum([0, *map(len, tables)])
         D = tables[0].X.shape[1] if columns is None else len(columns)
         self.shape = int(self.starts[-1]), D
-        self.nnz = sum(getattr(t.X, "nnz", math.prod(t.X.shape)) for t in tables)
 
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, tuple):
-            columns = np.arange(self.shape[1]) if self.columns is None else self.columns
-            return OnDisk(self.tables, columns[which[1]])
+            return OnDisk([Table("", [], self)], which[1])
         rows = places(which, self.shape[0])
         order = np.argsort(rows, kind="stable")  # a disk is read from its start to its end
         size = len(rows) + 1 if isinstance(which, slice) else PIECE
@@ -60,12 +56,12 @@ class OnDisk:
             columns = taken.X.indices if taken.sparse else np.zeros(0)
             if ((columns < 0) | (columns >= taken.X.shape[1])).any():
                 raise DataError(f"{table.path}: is damaged: X has numbers beyond its columns")
-            check(taken, not_finite, "X is too large for memory, so correct it first")
+            taken.check(not_finite, "X is too large for memory, so correct it first")
             yield taken.X
 
 
 def held(X: Any) -> list[NDArray]:
-    """The arrays that X consists of."""
+    """The arrays that an array or csr consists of."""
     return [X.data, X.indices, X.indptr] if hasattr(X, "tocsr") else [X]
 
 
@@ -86,31 +82,36 @@ def join(blocks: list[Any]) -> Any:
     return sparse.vstack(blocks, format="csr")
 
 
-def stack(tables: Iterable[Table], X: Any = None) -> Table:
-    """Tables of the same columns one below the other, with this X. If none is given, theirs are
-    stacked: a dense X grows in place, so that it is never there twice."""
+def stack(tables: Iterable[Table]) -> Table:
+    """Tables of the same columns one below the other. A dense X grows in place, so that it is never
+    there twice."""
     tables = iter(tables)
     start = list(itertools.islice(tables, 2))
     if len(start) == 1:
         return start[0]
-    dense, n, sparse, kept = np.empty((0, 0)), 0, [], []
+    dense, n, other, rest = np.empty((0, 0), getattr(start[0].X, "dtype", None)), 0, [], []
     for table in itertools.chain(start, tables):
-        if X is None and isinstance(table.X, np.ndarray):
+        if isinstance(table.X, np.ndarray):
             n, end = n + len(table), n
             if n > len(dense):
                 dense.resize((max(n, len(dense) * 5 // 4), table.X.shape[1]), refcheck=False)
             dense[end:n] = table.X
-        elif X is None:
-            sparse.append(table.X)
-        kept.append(dataclasses.replace(table, X=None))
+        else:
+            other.append(table.X)
+        rest.append(replace(table, X=None))
     dense.resize((n, dense.shape[1]), refcheck=False)
-    if X is None:
-        X = join(sparse) if sparse else dense
-    columns: dict[str, Any] = {"y": [t.y for t in kept], "numbers": [t.numbers for t in kept]}
-    for name, parts in columns.items():
-        columns[name] = None if any(part is None for part in parts) else np.concatenate(parts)
-    text = {name: np.concatenate([t.text[name] for t in kept]) for name in kept[0].text}
-    return dataclasses.replace(kept[0], X=X, text=text, **columns)
+    return below(rest, join(other) if other else dense)
+
+
+def below(tables: list[Table], X: Any = None) -> Table:
+    """One table with this X; all else is that of the tables, one below the other."""
+
+    def joined(arrays: list[Any]) -> Any:
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
+    y, numbers = joined([t.y for t in tables]), joined([t.numbers for t in tables])
+    text = {name: joined([t.text[name] for t in tables]) for name in tables[0].text}
+    return replace(tables[0], X=X, text=text, y=y, numbers=numbers)
 
 
 def read(path: Path, with_labels: bool) -> Table:
@@ -128,40 +129,33 @@ def read(path: Path, with_labels: bool) -> Table:
         found["X"] = _csr(found)
     for name in ("X", "y")[: 1 + with_labels]:
         if name not in found:
-            what = f"has no array {name} among {reprlib.repr(sorted(found))}"
-            raise DataError(f"{what}: save the features as X, the labels as y")
+            hint = "save the features as X, the labels as y"
+            raise DataError(f"has no array {name} among {reprlib.repr(sorted(found))}: {hint}")
     X, y, names = found["X"], found.get("y"), found.get("names")
     if len(X.shape) != 2 or X.dtype.kind not in "buif" or not math.prod(X.shape):
-        what = f"X has shape {X.shape} and dtype {X.dtype}"
-        raise DataError(f"{what}: it must be a table of numbers (N, D)")
+        hint = "it must be a table of numbers (N, D)"
+        raise DataError(f"X has shape {X.shape} and dtype {X.dtype}: {hint}")
     N, D = X.shape
     if y is not None and y.shape != (N,):
         raise DataError(f"y has shape {y.shape}: it must hold one label for each of {N} rows")
-    columns = [f"x{j}" for j in range(D)] if names is None else names.tolist()
-    if names is not None and (
-        (names.shape, names.dtype.kind, len(np.unique(names))) != ((D,), "U", D)
-    ):
+    named = names is not None
+    if named and (names.shape, names.dtype.kind, len(np.unique(names))) != ((D,), "U", D):
         raise DataError(f"names must be text, a different one for each of X's {D} columns")
+    table = Table(one_line(path), names.tolist() if named else [f"x{j}" for j in range(D)], X)
     if any(isinstance(array, np.memmap) for array in held(X)):
-        X = OnDisk([Table(one_line(path), columns, X)])
-    else:
-        with np.errstate(over="ignore"):
-            X = X.astype(np.float64, copy=False)
-    return Table(one_line(path), columns, X, y=y, named=names is not None)
+        return replace(table, X=OnDisk([table]), y=y, named=named)
+    with np.errstate(over="ignore"):
+        return replace(table, X=X.astype(np.float64, copy=False), y=y, named=named)
 
 
 def _array(file: Path) -> NDArray:
-    """An array, which stays on the disk if it is large."""
     array: Any = np.load(file, mmap_mode="r", allow_pickle=False)
     if array.offset + array.nbytes != file.stat().st_size:
-        raise DataError(
-            f"{file.name} is damaged: of shape {array.shape}, it needs {array.nbytes} bytes"
-        )
+        raise DataError(f"{file.name} is damaged: its size does not fit its shape {array.shape}")
     return array if array.nbytes > MAPPED_BYTES else np.array(array)
 
 
 def _members(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
-    """Those arrays of an .npz that it has."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
         if sum(member.file_size for member in members.zip.infolist()) > files.memory():
             raise MemoryError
@@ -174,15 +168,11 @@ def _csr(found: dict[str, NDArray]) -> Any:
 
     data, indices, indptr, shape = (found[name] for name in CSR)
     N, D = shape.tolist()
-    if not (
-        found.get("X.format", b"csr") == b"csr"
-        and 0 < D <= MAX_FEATURES
-        and indptr.shape == (N + 1,)
-        and data.shape == indices.shape == (indptr[-1],)
-        and indptr[0] == 0
-        and (indptr[1:] >= indptr[:-1]).all()
-        and {indices.dtype.kind, indptr.dtype.kind} <= set("iu")
-    ):
+    whole = {indices.dtype.kind, indptr.dtype.kind} <= {"i", "u"}
+    is_csr = found.get("X.format", b"csr") == b"csr" and 0 < D <= MAX_FEATURES
+    sizes = indptr.shape == (N + 1,) and data.shape == indices.shape == (indptr[-1],)
+    rises = sizes and indptr[0] == 0 and (indptr[1:] >= indptr[:-1]).all()
+    if not (whole and is_csr and rises):
         raise DataError(f"X is no csr of at most {MAX_FEATURES} columns, or is damaged")
     X = sparse.csr_matrix((N, D), dtype=data.dtype)
     # SciPy copies both where their dtypes differ
@@ -194,37 +184,34 @@ def _csr(found: dict[str, NDArray]) -> Any:
 
 def write(folder: Path, blocks: Iterable[Table], dtype: DTypeLike) -> tuple[int, int]:
     """Write rows with labels as a folder, of which nothing is left on failure. Returns N and D.
-
     Raises DataError for text, for missing labels, and for numbers that are missing or that dtype
-    cannot hold; ConfigError where the folder is not empty.
-    """
+    cannot hold; ConfigError where the folder is not empty."""
     with _new(folder), files.named(folder, "written"), contextlib.ExitStack() as opened:
-        made: dict[str, tuple[Any, NDArray]] = {}  # files, and the rows last written
-        kept, lengths = [], [np.zeros(1, int)]
+        made: dict[str, Any] = {}  # files that grow
+        rest, lengths, columns = [], [np.zeros(1, int)], dict[str, NDArray]()
         for block in blocks:
             for name in block.text:
                 raise block.text_error(name)
             with np.errstate(over="ignore"):
                 X = block.X.astype(dtype, copy=False)
-            check(dataclasses.replace(block, X=X), not_finite, f"{FINITE} in {np.dtype(dtype)}")
+            replace(block, X=X).check(not_finite, f"{FINITE} in {np.dtype(dtype)}")
             columns = {"X": X}
             if block.sparse:
                 columns = {"X.data": X.data, "X.indices": X.indices.astype(np.int64)}
                 lengths.append(np.diff(X.indptr))
             for name, rows in columns.items():
                 if name not in made:
-                    file = opened.enter_context(files.writing(folder / f"{name}.npy"))
-                    _write_header(file, rows, 0)
-                    made[name] = file, rows[:0]
-                made[name][0].write(np.ascontiguousarray(rows).data)
-            kept.append(dataclasses.replace(block, X=None))
-        table = stack(kept, kept)
+                    made[name] = opened.enter_context(files.writing(folder / f"{name}.npy"))
+                    _write_header(made[name], rows, 0)
+                made[name].write(np.ascontiguousarray(rows).data)
+            rest.append(replace(block, X=None))
+        table = below(rest)
         y, names, indptr = labels(table), np.array(table.names), np.cumsum(np.concatenate(lengths))
         whole = {"y": y.astype(str) if y.dtype == object else y, "names": names}
         if "X" not in made:
             whole |= {"X.indptr": indptr, "X.shape": np.array([len(y), len(names)])}
-        for name, (file, like) in made.items():
-            _write_header(file, like, len(y) if name == "X" else int(indptr[-1]))
+        for name, file in made.items():
+            _write_header(file, columns[name], len(y) if name == "X" else int(indptr[-1]))
         for name, array in whole.items():
             with files.writing(folder / f"{name}.npy") as file:
                 np.save(file, array)

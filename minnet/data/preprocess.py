@@ -3,9 +3,8 @@
 All of it is fitted on the training part and stored with the model.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,15 @@ from minnet.data.table import Table
 from minnet.errors import DataError
 
 EMPTY = "is empty in the training part: remove it"
+TOO_LARGE = "holds numbers too large to be scaled: divide it first"
 
 
 @dataclass
 class Preprocessing:
     """How D columns of numbers, and columns of text, become the net's D' inputs.
 
-    fill (D,): what replaces a missing number, None where none may be missing. categories: the
-    values of each column of text, each of which is an input: 1 in the rows that have it. A value
-    that is not among them is 0 in all. Then x -> (x - center) / scale, both (D',).
+    fill (D,) replaces missing numbers; None where none may be missing. Each of a text column's
+    categories is an input: 1 in the rows that have it. Then x -> (x - center) / scale, both (D',).
     """
 
     names: list[str]
@@ -44,20 +43,16 @@ class Preprocessing:
         return [*self.names, *(f"{name}={value}" for name, values in pairs for value in values)]
 
     def transform(self, table: Table) -> Any:
-        """The inputs (n, D') in float64, dense or csr, of a table in memory with these columns.
-
-        Sparse rows stay sparse unless they have to be shifted. Raises DataError for a missing value
-        if there was none in training.
-        """
-        missing = table.first_missing()
-        if missing and self.names and (self.fill is None or table.sparse):
-            hint = "and the model was trained without missing values"
-            raise DataError(f"{table.place(*missing)} is missing, {hint}")
+        """The inputs (n, D') in float64 of a table in memory with these columns. Sparse rows stay
+        sparse unless they have to be shifted. Raises DataError for a missing value if there was
+        none in training."""
+        if self.names and (self.fill is None or table.sparse):
+            table.check(np.isnan, "the model was trained without missing values")
+        X = self.encode(table)
         if not table.sparse:
-            return (self.encode(table) - self.center) / self.scale
+            return (X - self.center) / self.scale
         if self.center.any():
-            return (table.X.toarray() - self.center) / self.scale
-        X = table.X.astype(np.float64)
+            return (X.toarray() - self.center) / self.scale
         X.data /= self.scale[X.indices]
         return X
 
@@ -71,7 +66,7 @@ class Preprocessing:
         blocks = [X]
         for name, values in self.categories.items():
             places = {value: k for k, value in enumerate(values)}
-            cells = np.array([places.get(cell, -1) for cell in table.text[name].tolist()])
+            cells = np.array([places.get(cell, -1) for cell in table.text[name]])
             blocks.append(cells[:, None] == np.arange(len(values)))
         return np.hstack(blocks) if self.categories else X
 
@@ -87,17 +82,15 @@ class Preprocessing:
     @classmethod
     def restore(cls, arrays: dict[str, NDArray], about: dict[str, Any]) -> "Preprocessing":
         """The same from what was stored. Raises KeyError or TypeError for other content."""
-        stored: dict[str, Any] = {"fill": None, **arrays, **about}
-        return cls(**stored)
+        return cls(**({"fill": None} | arrays | about))
 
 
 def fit(scale: str, missing: str, blocks: Iterable[Table]) -> Preprocessing:
     """Fitted on rows in blocks, of which the first decides on missing numbers and categories.
 
-    `scale` is "standard", (x - mean) / sd; "minmax", to 0..1; or "none". Sparse rows are only
-    divided, by sd or by max |x|. A constant column is divided by 1. `missing` is "mean", "median"
-    or another word where none may be missing. Raises DataError for a column that is empty, or with
-    numbers too large to be scaled.
+    `scale`: "standard", (x - mean) / sd; "minmax", to 0..1; or "none". Sparse rows are only
+    divided, by sd or max |x|; a constant column, by 1. `missing`: "mean", "median", or another word
+    where none may be missing. Raises DataError for a column that is empty or has too large numbers.
     """
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
@@ -120,28 +113,23 @@ def fit(scale: str, missing: str, blocks: Iterable[Table]) -> Preprocessing:
             fitted.center, fitted.scale = scaler.data_min_, 1 / scaler.scale_
         elif scaler:
             fitted.scale = scaler.scale_
-        _check(fitted.inputs, fitted.center + fitted.scale)
+        _refuse(fitted.inputs, ~np.isfinite(fitted.center + fitted.scale), TOO_LARGE)
     return fitted
 
 
 def _unscaled(missing: str, table: Table) -> Preprocessing:
-    """What replaces missing numbers, and the categories."""
     fill = None
     if missing in ("mean", "median") and not table.sparse:
-        empty = np.isnan(table.X).all(axis=0).tolist()
-        if any(empty):
-            raise DataError(f"column {table.names[empty.index(True)]!r} {EMPTY}")
+        _refuse(table.names, np.isnan(table.X).all(axis=0), EMPTY)
         fill = (np.nanmean if missing == "mean" else np.nanmedian)(table.X, axis=0)
-        _check(table.names, fill)
+        _refuse(table.names, ~np.isfinite(fill), TOO_LARGE)
     categories = {name: sorted({*cells.tolist()} - {""}) for name, cells in table.text.items()}
-    for name in (name for name, values in categories.items() if not values):
-        raise DataError(f"column {name!r} {EMPTY}")
-    unscaled = Preprocessing(table.names, fill, np.zeros(0), np.ones(0), categories)
-    D = len(unscaled.inputs)
-    return replace(unscaled, center=np.zeros(D), scale=np.ones(D))
+    _refuse(list(categories), np.array([not values for values in categories.values()]), EMPTY)
+    D = len(table.names) + sum(map(len, categories.values()))
+    return Preprocessing(table.names, fill, np.zeros(D), np.ones(D), categories)
 
 
-def _check(names: list[str], fitted: NDArray) -> None:
-    """Raise DataError for a column of which something fitted is not finite."""
-    for name in (name for name, x in zip(names, fitted, strict=True) if not math.isfinite(x)):
-        raise DataError(f"column {name!r} holds numbers too large to be scaled: divide it first")
+def _refuse(names: list[str], bad: NDArray, what: str) -> None:
+    """Raise DataError for the first column that is bad."""
+    if bad.any():
+        raise DataError(f"column {names[int(bad.argmax())]!r} {what}")

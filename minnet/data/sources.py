@@ -1,13 +1,13 @@
 """What the name of a source means: a data set of scikit-learn, a generator, a file, a folder."""
 
 import contextlib
-import dataclasses
 import gzip
 import importlib.util
 import inspect
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,7 @@ import numpy as np
 from minnet.config import BUNDLED, GENERATORS, DataConfig
 from minnet.data import arrays, delimited, svmlight
 from minnet.data.delimited import Progress
-from minnet.data.table import (
-    FINITE,
-    Reading,
-    Table,
-    as_label,
-    check,
-    check_not_infinite,
-    labels,
-    not_finite,
-)
+from minnet.data.table import FINITE, Reading, Table, as_label, labels, not_finite
 from minnet.errors import ConfigError, DataError, MinnetError, one_line
 
 TOO_LARGE = "does not fit into memory"
@@ -52,19 +43,16 @@ def read(path: str | Path, reading: Reading, progress: Progress = None) -> Table
         table = arrays.stack(blocks(path, reading, progress))
     except MemoryError:
         raise DataError(f"{one_line(path)}: {TOO_LARGE}") from None
-    check_not_infinite(table)
+    table.check(np.isinf, FINITE)
     if table.y is not None:
         table.y = labels(table)
     return table
 
 
 def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Iterator[Table]:
-    """The rows of a file or folder, a block at a time, with labels that are not checked yet, and
-    infinities. `progress` is told how many more bytes were read, of all in the file.
-
-    Raises ConfigError where the target is not a column, HeaderUnclear where the first row may be
-    names or data, DataError for everything else.
-    """
+    """The rows of a file or folder, a block at a time, with labels and numbers not checked yet.
+    `progress` is told how many more of the file's bytes were read. Raises ConfigError where the
+    target is not a column, HeaderUnclear, and DataError for everything else."""
     path, shown, told = Path(path), one_line(path), 0
     try:
         if path.is_dir() or (path.suffix == ".npz" and path.exists()):
@@ -92,7 +80,6 @@ def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Ite
 
 
 def _reader(path: Path, start: bytes) -> Callable[[Any, Reading], Iterator[Table]]:
-    """What reads a file with this name and start."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if suffix in SVMLIGHT or (suffix not in TEXT and svmlight.START.match(start)):
         return svmlight.blocks
@@ -116,7 +103,7 @@ def load_set(config: DataConfig) -> tuple[Table, Any]:
     except ValueError as error:
         raise DataError(f"{config.source}: has text in a column of numbers: {error}") from None
     table.y = labels(table)
-    check(table, not_finite, FINITE)
+    table.check(not_finite, FINITE)
     return table, bunch.get("target_names")
 
 
@@ -129,81 +116,68 @@ def _table(source: str, bunch: Any) -> Table:
         raise DataError(f"{source}: has a target of shape {y.shape} instead of one label a row")
     table = Table(source, list(map(str, names)), X, y=y)
     if hasattr(X, "tocsr"):
-        return dataclasses.replace(table, X=X.tocsr())
+        return replace(table, X=X.tocsr())
     for name, cells in zip(table.names, np.asarray(X).T, strict=True):
         categories = (bunch.get("categories") or {}).get(name)
         if categories and X.dtype != object:  # without pandas, these are indices
             cells = [categories[int(k)] if k == k else None for k in cells.tolist()]
         if categories or isinstance(cells[0], str | bytes):
             table.text[name] = np.array([as_label(cell) or "nan" for cell in cells], object)
-    if table.text:
-        X = X[:, [name not in table.text for name in table.names]]
+    numbers = [name not in table.text for name in table.names]
     names = [name for name in table.names if name not in table.text]
-    return dataclasses.replace(table, names=names, X=np.asarray(X, np.float64))
+    return replace(table, names=names, X=np.asarray(X[:, numbers] if table.text else X, np.float64))
 
 
 def _generate(config: DataConfig) -> dict[str, Any]:
-    """The rows of a generator. Raises ConfigError where its settings do not fit together."""
     from sklearn import datasets
 
     make = getattr(datasets, f"make_{config.source}")
     D, K, noise = config.features, config.classes, config.noise
-    options = {
-        "n_samples": config.samples,
-        "random_state": config.generator_seed,
-        "n_features": D,
-        "n_informative": max(2, D // 2),
-        "n_redundant": 0,
-        "n_classes": K,
-        "n_clusters_per_class": 1,
-        "centers": K,
-        "noise": noise,
-        "cluster_std": noise,
-        "flip_y": noise,
-        "factor": 0.5,
-    }
-    known = inspect.signature(make).parameters
+    options: dict[str, Any] = {"n_samples": config.samples, "random_state": config.generator_seed}
+    options |= {"n_features": D, "n_informative": max(2, D // 2), "n_redundant": 0}
+    options |= {"n_classes": K, "centers": K, "n_clusters_per_class": 1}
+    options |= {"noise": noise, "cluster_std": noise, "flip_y": noise, "factor": 0.5}
+    known = inspect.signature(make).parameters.keys() & options
     try:
-        X, y = make(**{name: value for name, value in options.items() if name in known})
+        X, y = make(**{name: options[name] for name in known})
     except (ValueError, MemoryError) as error:
         raise ConfigError(f"data: cannot generate {config.source}: {one_line(error)}") from None
     return {"data": X, "target": y}
 
 
 def _fetch(config: DataConfig) -> Any:
-    """A set that scikit-learn has in its data home, or downloads to it."""
-    from sklearn import datasets
     from sklearn.datasets._openml import OpenMLError
 
-    source, options = config.source, {"n_retries": 1, "delay": 1.0}
-    if source == "lfw_people":
-        options["min_faces_per_person"] = LFW_MIN_FACES
+    source = config.source
     # fetchers print, log and warn; what matters is raised
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            if source.startswith("openml:"):
-                _, name, version, *_ = f"{source}:active".split(":")
-                return datasets.fetch_openml(
-                    name,
-                    version=version if version == "active" else int(version),
-                    target_column=config.target or "default-target",
-                    as_frame=False,
-                    parser="auto" if importlib.util.find_spec("pandas") else "liac-arff",
-                    **options,
-                )
-            return getattr(datasets, f"fetch_{source}")(**options)
-        except OSError as error:
-            others = f"without a network there are {', '.join((*BUNDLED, *GENERATORS))}"
-            raise DataError(
-                f"{source}: cannot be downloaded ({one_line(error)}); {others}"
-            ) from None
-        except ImportError as error:
-            raise DataError(f"{source}: needs another package: {one_line(error)}") from None
+            return _fetched(source, config.target)
         except OpenMLError as error:
             raise ConfigError(f"data.source: there is no {source}: {one_line(error)}") from None
+        except ImportError as error:
+            raise DataError(f"{source}: needs another package: {one_line(error)}") from None
+        except OSError as error:
+            others = f"without a network there are {', '.join((*BUNDLED, *GENERATORS))}"
+            what = f"cannot be downloaded ({one_line(error)}); {others}"
+            raise DataError(f"{source}: {what}") from None
         except Exception as error:  # a damaged cache can raise anything
             if isinstance(error, KeyError) and config.target:
                 raise ConfigError(f"{source}: has no target column {config.target!r}") from None
             reason = f"{type(error).__name__}: {one_line(error)}"
             raise DataError(f"{source}: cannot be loaded: {reason}") from None
+
+
+def _fetched(source: str, target: str | int) -> Any:
+    from sklearn import datasets
+
+    options: dict[str, Any] = {"n_retries": 1, "delay": 1.0}
+    if not source.startswith("openml:"):
+        faces = {"min_faces_per_person": LFW_MIN_FACES} if source == "lfw_people" else {}
+        return getattr(datasets, f"fetch_{source}")(**faces, **options)
+    _, name, version, *_ = f"{source}:active".split(":")
+    options["version"] = version if version == "active" else int(version)
+    options["parser"] = "auto" if importlib.util.find_spec("pandas") else "liac-arff"
+    target = target or "default-target"
+    return datasets.fetch_openml(name, target_column=target, as_frame=False, **options)

@@ -31,16 +31,15 @@ def blocks(file: Any, reading: Reading) -> Iterator[Table]:
     from sklearn.datasets import load_svmlight_file
 
     base, D = _columns(_rows(file), reading)
+    names, found = [f"x{j}" for j in range(D)], {"base": base}
     file.seek(0)
     rows = _rows(file)
     while block := list(itertools.islice(rows, ROWS)):
-        numbers, lines = zip(*block, strict=True)
-        text = io.BytesIO(b"\n".join(lines))
+        lines, contents = zip(*block, strict=True)
+        text = io.BytesIO(b"\n".join(contents))
         X, y = load_svmlight_file(text, n_features=D + base, zero_based=True)
-        table = Table("", [f"x{j}" for j in range(D)], X[:, base:], reading={"base": base})
-        table.y, table.numbers = y if reading.labels else None, np.array(numbers)
-        table.unit = "line"
-        yield table
+        y = y if reading.labels else None
+        yield Table("", names, X[:, base:], y=y, numbers=np.array(lines), reading=found)
 
 
 def _rows(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -62,8 +61,7 @@ def _columns(rows: Iterator[tuple[int, bytes]], reading: Reading) -> tuple[int, 
         if any(map(operator.ge, indices, indices[1:])):
             raise DataError(f"line {number}: indices must rise from left to right: sort them")
         for index in indices[:1] + indices[-1:]:
-            lowest = min(lowest, (index, number))
-            highest = max(highest, (index, number))
+            lowest, highest = min(lowest, (index, number)), max(highest, (index, number))
     base = min(lowest[0], 1) if reading.base is None else reading.base
     D = reading.features or highest[0] + 1 - base
     if not number:

@@ -3,12 +3,11 @@
 What a cell means is decided here, and here is the one search for a number that is not finite.
 """
 
-import dataclasses
 import math
 import re
 import reprlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from minnet.errors import DataError, did_you_mean, short
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))  # in upper or lower case
 BLOCK = 1 << 19  # numbers in memory at a time, where rows are passed over in blocks
+SPARSE = 1 << 12  # sparse rows in memory at a time
+Test = Callable[[Any], Any]  # of each number
 FINITE = "every value must be a finite number"
 
 
@@ -25,10 +26,10 @@ FINITE = "every value must be a finite number"
 class Reading:
     """How to read a file.
 
-    target: the column of labels, by name or by index; None if there is none. header: whether line 1
+    target: the column of labels, by name or index; None if there is none. header: whether line 1
     holds names; None to detect it. categorical: columns to read as text. labels: whether they are
-    needed: if not, the target may be missing, and there is none where the file has just `features`
-    columns. Svmlight: `features` is D; `base` is the lowest index, 0 or 1, None to detect it.
+    needed; if not, the target may be missing, as it is from a file of just `features` columns.
+    Svmlight: `features` is D; `base` is the lowest index, 0 or 1, None to detect it.
     """
 
     target: str | int | None = -1
@@ -44,7 +45,7 @@ class Table:
     """Rows of columns of numbers, X, and of text. A missing cell is NaN in X, and "" in text.
 
     `numbers`: what messages call the rows, such as their lines; None: their places from 0. `named`:
-    whether the columns have names of their own. `reading`: how the file was read, as keywords of
+    whether the columns have names of their own. `reading`: how a text file was read, as keywords of
     Reading. The rows of an arrays.OnDisk are read, and checked, when they are taken.
     """
 
@@ -54,7 +55,6 @@ class Table:
     text: dict[str, NDArray] = field(default_factory=dict)  # (n,) str objects each
     y: NDArray | None = None  # (n,) whole numbers, bool or str objects
     numbers: NDArray | None = None  # (n,)
-    unit: str = "row"
     named: bool = False
     reading: dict[str, Any] = field(default_factory=dict)
 
@@ -71,6 +71,11 @@ class Table:
         """The names of all columns, those of numbers first."""
         return [*self.names, *self.text]
 
+    @property
+    def unit(self) -> str:
+        """What `numbers` count: the lines of a text file, or rows."""
+        return "line" if self.reading else "row"
+
     def place(self, row: int, column: str) -> str:
         """The start of a message: "FILE: line 7, column 'age'"."""
         number = row if self.numbers is None else self.numbers[row]
@@ -79,35 +84,44 @@ class Table:
     def take(self, which: Any) -> "Table":
         """The rows of a slice, a mask or row numbers, in memory."""
         rows = places(which, len(self))
-        return dataclasses.replace(
-            self,
-            X=self.X[which],
-            text={name: cells[rows] for name, cells in self.text.items()},
-            y=None if self.y is None else self.y[rows],
-            numbers=rows if self.numbers is None else self.numbers[rows],
-        )
+        text = {name: cells[rows] for name, cells in self.text.items()}
+        y = None if self.y is None else self.y[rows]
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return replace(self, X=self.X[which], text=text, y=y, numbers=numbers)
 
     def blocks(self, rows: int | None = None) -> Iterator["Table"]:
-        """All rows in order and in memory, `rows` of them at a time, or about BLOCK numbers."""
-        size = getattr(self.X, "nnz", math.prod(self.X.shape))
-        step = rows or max(1, BLOCK * len(self) // max(1, size))
+        """All rows in order and in memory, `rows` of them at a time, or BLOCK numbers."""
+        step = rows or (SPARSE if self.sparse else max(1, BLOCK // max(1, self.X.shape[1])))
         for start in range(0, len(self), step):
             yield self.take(slice(start, start + step))
 
     def row(self, row: int) -> dict[str, Any]:
         """The cells of one row, by column."""
         X = self.X[[row]]
-        numbers = (X.toarray() if hasattr(X, "tocsr") else X)[0].tolist()
+        numbers = (X.toarray() if self.sparse else X)[0].tolist()
         text = {name: cells[row] for name, cells in self.text.items()}
         return dict(zip(self.names, numbers, strict=True)) | text
 
-    def first_missing(self) -> tuple[int, str] | None:
-        """Row and column of the first missing cell."""
-        found = [(int(np.argmax(c == "")), name) for name, c in self.text.items() if "" in c]
-        place = first(np.isnan, self.X)
-        if place:
-            found.append((place[0], self.names[place[1]]))
+    def first(self, test: Test) -> tuple[int, str] | None:
+        """Row and column of the first number for which `test` holds, or of the first missing cell
+        of text if it holds for NaN. Numbers on the disk are checked when they are read."""
+        text = self.text.items() if test(np.float64("nan")) else ()
+        found = [(int(np.argmax(cells == "")), name) for name, cells in text if "" in cells]
+        if hasattr(self.X, "dtype") and (bad := test(self.X.data if self.sparse else self.X)).any():
+            i = int(bad.argmax())
+            row, j = divmod(i, self.X.shape[1])
+            if self.sparse:
+                row, j = int(np.searchsorted(self.X.indptr, i, "right")) - 1, self.X.indices[i]
+            found.append((row, self.names[j]))
         return min(found, default=None, key=lambda place: place[0])
+
+    def check(self, test: Test, hint: str) -> None:
+        """Raise DataError for the place that `first` finds."""
+        if place := self.first(test):
+            row, name = place
+            value = np.nan if name in self.text else self.X[row, self.names.index(name)]
+            what = "is missing" if np.isnan(value) else f"holds {value}"
+            raise DataError(f"{self.place(row, name)} {what}: {hint}")
 
     def text_error(self, column: str) -> DataError:
         """The error for text where numbers are needed. It names the first such cell."""
@@ -138,7 +152,7 @@ def as_number(cell: str) -> float | None:
     return None if as_text(cell) else math.nan
 
 
-def as_text(cell: Any) -> str:
+def as_text(cell: str) -> str:
     """A cell without spaces around it; "" if it is missing."""
     cell = cell.strip()
     return "" if cell.lower() in MISSING else cell
@@ -155,46 +169,17 @@ def not_finite(x: NDArray) -> NDArray:
     return ~np.isfinite(x)
 
 
-def first(test: Callable[[NDArray], NDArray], X: Any) -> tuple[int, int] | None:
-    """Row and column of the first number of X (n, D) for which `test` holds. Those on the disk are
-    checked when they are read."""
-    if not hasattr(X, "dtype"):
-        return None
-    sparse = hasattr(X, "tocsr")
-    found = test(X.data if sparse else X)
-    if not found.any():
-        return None
-    i = int(found.argmax())
-    if sparse:
-        return int(np.searchsorted(X.indptr, i, side="right")) - 1, int(X.indices[i])
-    return divmod(i, X.shape[1])
-
-
-def check(table: Table, test: Callable[[NDArray], NDArray], hint: str) -> None:
-    """Raise DataError for the first number for which `test` holds."""
-    place = first(test, table.X)
-    if place:
-        value = table.X[place]
-        what = "is missing" if np.isnan(value) else f"holds {value}"
-        raise DataError(f"{table.place(place[0], table.names[place[1]])} {what}: {hint}")
-
-
-def check_not_infinite(table: Table) -> None:
-    """Raise DataError for an infinite number in a table in memory."""
-    check(table, np.isinf, FINITE)
-
-
 def labels(table: Table) -> NDArray:
     """The table's labels (n,), checked: whole numbers, bool or str objects. Those of a text file
     are whole numbers if all of them can be. Raises DataError."""
     y: Any = np.asarray(table.y)
-    if y.dtype.kind not in "buifUSO":
-        raise DataError(f"{table.path}: y has dtype {y.dtype}: labels are whole numbers or text")
     if y.dtype.kind in "USO":
         words = {label: as_label(label) for label in set(y.tolist())}
         y = np.array([words[label] for label in y.tolist()], object)
         _refuse(table, y == "", "has no label: give one, or remove the row")
-        if "header" not in table.reading or not all(map(_is_number, words.values())):
+        # 007 is not 7
+        texts = (as_number(w) is None or re.match(r"0\d", w) for w in words.values())
+        if "header" not in table.reading or any(texts):
             return y
         try:
             return y.astype(np.int64)
@@ -204,7 +189,9 @@ def labels(table: Table) -> NDArray:
         with np.errstate(over="ignore"):  # float16 takes 2**63 for infinity
             bad = ~((y == np.round(y)) & (np.abs(y) < 2**63))
         _refuse(table, bad, "holds {}, not a label: that is a whole number or text")
-        y = y.astype(np.int64)
+        return y.astype(np.int64)
+    if y.dtype.kind not in "bui":
+        raise DataError(f"{table.path}: y has dtype {y.dtype}: labels are whole numbers or text")
     return y
 
 
@@ -213,10 +200,6 @@ def as_label(label: Any) -> str:
     if label is None or label != label:
         return ""
     return label.decode() if isinstance(label, bytes) else str(label)
-
-
-def _is_number(word: str) -> bool:
-    return as_number(word) is not None and not re.match(r"0\d", word)  # 007 is not 7
 
 
 def _refuse(table: Table, bad: NDArray, what: str) -> None:
@@ -230,7 +213,8 @@ def _refuse(table: Table, bad: NDArray, what: str) -> None:
 def arrange(table: Table, names: list[str], text: list[str]) -> Table:
     """The table with the columns of the training file, by name if both have names, else by place.
 
-    Raises DataError for a column that is missing or unknown, or has text instead of numbers.
+    Raises DataError for a column that is missing, unknown, or has text instead of numbers or
+    numbers instead of text.
     """
     have, want = table.columns, [*names, *text]
     if (table.names, list(table.text)) == (names, text):
@@ -243,18 +227,19 @@ def arrange(table: Table, names: list[str], text: list[str]) -> Table:
         if table.text or text:
             hint = "its columns of text have no names: give both files a header"
             raise DataError(f"{table.path}: {hint}")
-        return dataclasses.replace(table, names=names)
+        return replace(table, names=names)
     for name in [*want, *have]:
-        if (name in have) != (name in want):
-            what = "has no column {!r}, which the training file has"
-            if name in have:
-                what = "has a column {!r}, which the training file does not have: remove it"
-            raise DataError(f"{table.path}: {what.format(name)}")
+        if name not in have:
+            raise DataError(f"{table.path}: has no column {name!r}, which the training file has")
+        if name not in want:
+            what = f"has a column {name!r}, which the training file does not have: remove it"
+            raise DataError(f"{table.path}: {what}")
         if name in names and name in table.text:
             raise table.text_error(name)
+        if name in text and name not in table.text:
+            raise DataError(f"{table.path}: column {name!r} has numbers instead of text")
     X = table.X[:, [table.names.index(name) for name in names]]
-    cells = {name: table.text[name] for name in text}
-    return dataclasses.replace(table, names=names, X=X, text=cells)
+    return replace(table, names=names, X=X, text={name: table.text[name] for name in text})
 
 
 def no_column(kind: str, column: str, names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """A run, finished or not, or a repeated run, as its folder has it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ Epochs = dict[str, NDArray]  # the columns (n,) of metrics.csv; NaN where a valu
 COLUMNS = {"epoch", "learning_rate", "train_loss", "train_accuracy"}
 COLUMNS |= {"validation_loss", "validation_accuracy", "gradient_1", "update_1"}
 # figures of result.json
-OF_RUN = ("test_accuracy", "test_loss", "macro_f1", "seconds", "epochs", "best_epoch", "parameters")
+OF_RUN = ["test_accuracy", "test_loss", "macro_f1", "seconds", "epochs", "best_epoch"]
+OF_RUN += ["parameters", "interrupted"]
 OF_CLASS = ("precision", "recall", "f1", "rows")
 
 
@@ -32,20 +33,22 @@ class Run:
 
 @dataclass
 class Group:
-    """One run, or those of a repeated run that have begun, of the number planned.
-
-    `figures` has the mean and interval of each figure if at least two runs have finished.
-    """
+    """One run, or those of a repeated run that have begun, of the number planned."""
 
     name: str
     runs: list[Run]
     planned: int = 1
-    figures: dict[str, sweep.Mean] = field(default_factory=dict)
 
     @property
     def results(self) -> list[dict[str, Any]]:
         """The result.json of each run that has finished."""
         return [run.result for run in self.runs if run.result]
+
+    @property
+    def figures(self) -> dict[str, sweep.Mean]:
+        """The mean and interval of each figure if at least two runs have finished."""
+        many = len(self.results) > 1
+        return sweep.summary(self.runs[0].config, self.results) if many else {}
 
     def mean(self, figure: str) -> float:
         """The mean of a figure over the results; 0 if there is none."""
@@ -53,55 +56,41 @@ class Group:
 
 
 def read(folder: Path) -> Group:
-    """What is in the folder of a run or a repeated run.
-
-    Raises ConfigError if there is no run, DataError if one of its files is damaged.
-    """
-    name = one_line(folder.resolve().name)  # of ".", too
+    """What is in the folder of a run or a repeated run. Raises ConfigError if there is no run,
+    DataError if one of its files is damaged."""
     with files.named(folder, "read"):  # such as a name that is too long
-        repeated = (folder / runs.REPEAT_FILE).exists()
-    if not repeated:
-        return Group(name, [_read_run(folder)])
-    plan = sweep.read(folder)
-    begun = [_read_run(path) for path in plan.folders if (path / "config.toml").is_file()]
-    group = Group(name, begun, len(plan.folders))
-    if len(group.results) > 1:
-        group.figures = sweep.summary(plan.config, group.results)
-    return group
+        if not (folder / "config.toml").is_file():
+            raise ConfigError(f"{one_line(folder)}: no run here: config.toml is missing")
+    repeated = (folder / runs.REPEAT_FILE).exists()
+    folders = sweep.read(folder).folders if repeated else [folder]
+    begun = [_read_run(path) for path in folders if (path / "config.toml").is_file()]
+    return Group(one_line(folder.resolve().name), begun, len(folders))
 
 
 def _read_run(folder: Path) -> Run:
-    path, result = folder / "config.toml", folder / "result.json"
-    if not path.is_file():
-        raise ConfigError(f"{one_line(folder)}: no run here: config.toml is missing")
-    epochs = _epochs(folder / "metrics.csv")
-    return Run(folder, configs.load(path), epochs, _result(result) if result.exists() else None)
+    epochs, result = _epochs(folder / "metrics.csv"), folder / "result.json"
+    config = configs.load(folder / "config.toml")
+    return Run(folder, config, epochs, _result(result) if result.exists() else None)
 
 
 def _epochs(path: Path) -> Epochs:
-    """The columns of metrics.csv by name."""
-    try:
-        head, *lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
-        rows = np.array([[float(cell or "nan") for cell in cells] for cells in lines])
-        columns = dict(zip(head, rows.reshape(len(lines), len(head)).T, strict=True))
+    with files.named(path, "read as a run's metrics", DataError, Exception):
+        lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+        named = {name: cells for name, *cells in zip(*lines, strict=True)}
+        columns = {name: np.array([float(x or "nan") for x in named[name]]) for name in named}
         if missing := COLUMNS - columns.keys():
-            raise ValueError(f"columns are missing: {', '.join(sorted(missing))}")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{one_line(path)}: not a run's metrics.csv: {one_line(error)}") from None
+            raise ValueError(f"no column {', '.join(sorted(missing))}")
     return columns
 
 
 def _result(path: Path) -> dict[str, Any]:
-    """The result.json of a run, checked."""
     result = files.read_json(path)
-    try:
+    with files.named(path, "read as a run's result", DataError, Exception):
         K, rows = len(result["classes"]), result["rows"]
-        numbers = [*(result[name] for name in OF_RUN), rows["train"], rows["test"], *rows.values()]
         tables = [*(result["per_class"][name] for name in OF_CLASS), *result["confusion"]]
-        # to add 0 is a TypeError unless all are numbers
-        if np.add(numbers, 0).ndim > 1 or np.add(tables, 0).shape != (len(OF_CLASS) + K, K):
-            raise ValueError
-        result["versions"].items(), result["interrupted"]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{one_line(path)}: not a run's result.json") from None
+        # a sum is a TypeError unless all are numbers
+        sum([*(result[name] for name in OF_RUN), rows["train"], rows["test"], *rows.values()])
+        if np.add(tables, 0).shape != (len(OF_CLASS) + K, K):
+            raise ValueError(f"the figures of {K} classes do not fit together")
+        dict(result["versions"])
     return result

@@ -3,9 +3,9 @@
 subject    the net and the row that are studied
 step       every number of one step, recorded while the core runs it
 check      the gradient of a config, measured
-mistakes   classic mistakes, each put in place of one function of the core
+mistakes   classic mistakes, each a change of one line of the core
 catches    which checks catch them
-exercises  what the functions of docs/exercises must return, declared in exercises.toml
+exercises  what the functions of docs/exercises must return
 grade      a solution, checked
 text       arrays, tables and colour on 100 columns
 """

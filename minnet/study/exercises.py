@@ -1,15 +1,14 @@
-"""The exercises of exercises.toml, and the names that the code in it uses.
+"""What each function of docs/exercises must return, and what likely mistakes return.
 
-The right numbers are the core's own; the wrong ones come from the gallery (mistakes.py), and from
-slips that are too small for it.
+The right numbers are the core's own. The wrong ones are those of the core, or of a function of this
+file, with a mistake of the gallery (mistakes.py) in it, or with a slip too small for the gallery.
 """
 
-import tomllib
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -18,21 +17,11 @@ from numpy.typing import NDArray
 import minnet.core.softmax as core
 from minnet.core.gradcheck import central_differences
 from minnet.core.network import MLP
-from minnet.study import check, mistakes
-from minnet.study.mistakes import MISTAKES, Function
+from minnet.study.catches import I, Z, measured_J
+from minnet.study.check import Loss
+from minnet.study.mistakes import MISTAKES, Change, Function, swapped
 
-FILE = Path(__file__).with_suffix(".toml")
-# for the cases; where N = K, or a W is square, wrong shapes are no error
-A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
-A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
-LARGE = np.array([[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0], [-1000.0, 0.0, 3.0]])
-P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
-Z_P = np.array([np.log(P), *A3[1:]])  # logits whose first row has the p of P
-Y3, Y4, I = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.eye(3)
-A, DH = np.array([[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]]), B3[:2]
-STEP4 = (A4[:, :2], Y4, A4.T[:2], A4.T[2], B4, B4[0], 0.5)  # X, y, W1, b1, W2, b2, learning_rate
-NET = check.Loss(MLP([3, 3, 3], "tanh", seed=1), np.float64, A3, Y3)
-POINT, K_LARGE = np.array([0.7, -1.2, 2.5]), 500
+Claim = Callable[[Function], tuple[str, Any, Any]]
 
 
 class WrongError(Exception):
@@ -41,51 +30,95 @@ class WrongError(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function to write, as exercises.toml has it."""
+    """A function to write.
 
-    takes: str
-    right: str
-    returns: str
-    shape: str
-    cases: dict[str, str]
-    claims: dict[str, tuple[str, str]] = field(default_factory=dict)
-    gallery: dict[str, str] = field(default_factory=dict)
-    slips: dict[str, str] = field(default_factory=dict)
-    tolerance: float = 1e-8  # of the largest number
-    advice: str = "''"
+    right   gives the right answer; some take the output gradient as a last argument
+    form    what is returned, and its shape
+    cases   arguments, under what each is about
+    slips   texts, old and new, that make the source of `of` wrong, under what to say of each
+    claims  what must hold for a function f, right or not: names of what is compared, expected, got
+    advice  what a wrong function f itself shows
+    """
 
-    def answer(self, args: Any, code: str = "right", **names: Any) -> Any:
-        """The right answer, or what `code` makes of it."""
-        given = dict(zip(self.takes.split(", "), args, strict=True))
-        return value(code, **given, **names, right=value(self.right, **given))
+    right: Function
+    form: str
+    cases: dict[str, tuple]
+    slips: dict[str, tuple[str, str] | Change]
+    claims: dict[str, Claim] = field(default_factory=dict)
+    of: Function | None = None  # None: of `right`
+    advice: Callable[[Function], str] = lambda f: ""
 
-    def suspects(self, args: Any) -> Iterator[tuple[str, Function]]:
+    @property
+    def returns(self) -> str:
+        """Names of what the function returns."""
+        return self.form.partition(":")[0]
+
+    def wrong(self, args: tuple) -> list[tuple[str, Any]]:
         """Wrong answers, each behind the name of a mistake or what to say of it."""
+        changes, found = [(name, mistake.change) for name, mistake in MISTAKES.items()], []
         # those of J last: behind cross-entropy, diagonal-jacobian gives what true-class-only gives
-        for mistake in sorted(MISTAKES.values(), key=lambda each: "jacobian" in each.replaces):
-            if code := self.gallery.get(mistake.replaces, self.gallery.get("any")):
-                names = {"mistake": mistake, "wrong": mistake.function}
-                yield mistake.name, partial(self.answer, args, code, **names)
-        for code, said in self.slips.items():
-            yield said, partial(self.answer, args, code)
-
-
-def value(code: str, **names: Any) -> Any:
-    """What code in quotes gives."""
-    return eval(code, globals(), names)
+        changes.sort(key=lambda each: each[1].method == "jacobian")
+        for said, slip in self.slips.items():
+            change = slip if isinstance(slip, Change) else Change(self.of or self.right, *slip)
+            changes.append((said, change))
+        named = signature(self.right).parameters
+        for said, change in changes:
+            method = {"method": change.method} if "method" in named else {}
+            with suppress(ValueError), swapped(change):  # shapes may not fit
+                found.append((said, self.right(*args, **method)))
+        return found
 
 
 # Right
 
 
-def step(*args: Any, method: str = "vjp") -> tuple:
+def softmax_vjp(p: NDArray, dp: NDArray, method: str = "vjp") -> NDArray:
+    """J^T dp, by J itself where that is the method."""
+    if method != "jacobian":
+        return core.softmax_vjp(p, dp)
+    return np.einsum("nik,ni->nk", core.softmax_jacobian(p), dp)
+
+
+def output_gradient(p: NDArray, y: NDArray, method: str = "vjp") -> NDArray:
+    """dz of labels y."""
+    T = core.one_hot(y, p.shape) / len(p)
+    return core.OUTPUT_GRADIENTS[method](p, T)
+
+
+def linear_forward(h: NDArray, W: NDArray, b: NDArray) -> NDArray:
+    """a of a layer."""
+    return h @ W + b
+
+
+def linear_backward(h: NDArray, W: NDArray, da: NDArray) -> tuple[NDArray, ...]:
+    """dW, db and dh of a layer."""
+    dW, db, dh = h.T @ da, da.sum(axis=0), da @ W.T
+    return dW, db, dh
+
+
+def relu(a: NDArray) -> NDArray:
+    """h = max(a, 0)"""
+    return np.maximum(a, 0)
+
+
+def relu_backward(dh: NDArray, a: NDArray) -> NDArray:
+    """da = dh * f'(a)"""
+    return dh * (a > 0)
+
+
+def training_step(
+    X: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any, learning_rate: float, method: str = "vjp"
+) -> tuple:
     """L and the parameters after a training step."""
-    X, y, W1, b1, W2, b2, learning_rate = args
     net = MLP([*W1.shape, len(b2)], dtype="float64", output_gradient=method)
     net.theta[:] = np.concatenate([np.ravel(x) for x in (W1, b1, W2, b2)])
-    loss, dtheta = net.loss_and_gradient(X, y)
+    L, dtheta = net.loss_and_gradient(X, y)
     net.theta -= learning_rate * dtheta
-    return loss, net.weights[0], net.biases[0], net.weights[1], net.biases[1]
+    one, two = net.layers
+    return L, one.W, one.b, two.W, two.b
+
+
+# Claims and advice
 
 
 def differences(L: Function, x: NDArray) -> NDArray:
@@ -93,42 +126,31 @@ def differences(L: Function, x: NDArray) -> NDArray:
     return central_differences(lambda flat: L(flat.reshape(x.shape)), x.ravel()).reshape(x.shape)
 
 
-def differences_of_p(f: Function) -> NDArray:
-    """dp_i/dz_k (K, K) of a softmax f, for the first row of Z_P."""
-
-    def p(i: int) -> Function:
-        return lambda z: f(np.array([z, *Z_P[1:]]))[0, i]
-
-    return np.array([differences(p(i), Z_P[0]) for i in range(3)])
+def measured_dz(softmax: Function) -> NDArray:
+    """dz at A3 by differences of L, with p = softmax(z)."""
+    return differences(lambda z: -(T3 * np.log(softmax(z))).sum(), A3)
 
 
-def in_a_net(f: Function, replaces: str, adapted: Any = lambda f: f) -> tuple[NDArray, NDArray]:
-    """The gradient of a real net with the learner's function in it, by differences of L and as it
-    is derived."""
-    learners = mistakes.Mistake(f, replaces, adapted=adapted)
-    with mistakes.swapped(learners):
-        net = MLP([2, 3, 3], "tanh", dtype="float64", seed=1, output_gradient=learners.method)
-        L = check.Loss(net, np.float64, A3[:, :2], [0, 1, 2], [1.0, 2.0, 1.0])
-        return central_differences(L, net.theta), L.gradient(net.theta)
-
-
-def of_a_batch(f: Function) -> Function:
-    """The core's `fused`, by the learner's output_gradient, in which all rows weigh the same."""
-    return lambda p, T: f(p, T.argmax(axis=1)) * len(p) * T.sum(axis=1, keepdims=True)
-
-
-def never_writes_J(f: Function) -> tuple[int, int]:
+def never_writes_J(f: Function) -> tuple[str, int, int]:
     """Nothing to compare; raises WrongError if the product with J holds K x K numbers."""
-    p, dp = np.full((1, K_LARGE), 1 / K_LARGE), np.arange(K_LARGE)[None] / K_LARGE
+    p, dp = np.full((1, 500), 1 / 500), np.arange(500)[None] / 500
     tracemalloc.start()
     try:
         f(p, dp)
         held = tracemalloc.get_traced_memory()[1] // p.itemsize
     finally:
         tracemalloc.stop()
-    if held > K_LARGE**2 / 2:
-        raise WrongError(f"{held:,} numbers are in memory at once; p has {K_LARGE}")
-    return 0, 0
+    if held > 500**2 / 2:
+        raise WrongError(f"{held:,} numbers are in memory at once; p has 500")
+    return "dz", 0, 0
+
+
+def linear_differences(f: Function) -> tuple[str, Any, Any]:
+    """What linear_backward returns, beside differences of L = sum(c * a)."""
+    dW = differences(lambda W: (B4 * (A4 @ W)).sum(), B3)
+    db = differences(lambda b: (B4 * (A4 + b)).sum(), B3[0])
+    dh = differences(lambda h: (B4 * (h @ B3)).sum(), A4)
+    return "dW, db, dh", (dW, db, dh), f(A4, B3, B4)
 
 
 def twenty_losses(f: Function) -> NDArray:
@@ -141,36 +163,15 @@ def twenty_losses(f: Function) -> NDArray:
     return np.array(losses)
 
 
-# Wrong
-
-
-def exp(z: NDArray) -> NDArray:
-    """Softmax, without the division."""
-    return np.exp(z - z.max(axis=-1, keepdims=True))
-
-
-def step_with(mistake: mistakes.Mistake, *args: Any) -> tuple:
-    """The step of a real net with a mistake; if p is wrong, by p - y, as in most solutions."""
-    with mistakes.swapped(mistake):
-        wrong_p = mistake.replaces == "softmax_and_log"
-        return step(*args, method="fused" if wrong_p else mistake.method)
-
-
-def step_too_soon(right: Any, *args: Any) -> tuple:
-    """A step in which W2 is updated before dh = dz @ W2^T."""
-    X, y, W1, b1, W2, b2, rate = args
-    a = X @ W1 + b1
-    p = core.softmax(np.maximum(a, 0) @ W2 + b2)
-    da = (p - core.one_hot(y, p.shape)) / len(y) @ right[3].T * (a > 0)
-    return right[0], W1 - rate * X.T @ da, b1 - rate * da.sum(axis=0), *right[3:]
+def near_100(x: NDArray) -> Any:
+    """A function whose differences lose two more digits."""
+    return 100 + np.exp(x).sum()
 
 
 def advice_on_loss(f: Function) -> str:
     """What a loss shows that is right until p is very small."""
     clipped = f(LARGE, Y3)[0] < 999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
-    return (
-        "p is kept away from 0 before its log; the loss must come from z itself" if clipped else ""
-    )
+    return "p is kept away from 0 before its log; the loss must come from z itself" * bool(clipped)
 
 
 def advice_on_steps(f: Function) -> str:
@@ -179,7 +180,7 @@ def advice_on_steps(f: Function) -> str:
 
     def asked(x: NDArray) -> Any:
         points.append(x.copy())
-        return 100 + np.exp(x).sum()
+        return near_100(x)
 
     f(asked, POINT.copy())
     moves = np.array(points) - POINT
@@ -196,7 +197,232 @@ def advice_on_steps(f: Function) -> str:
     return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-4 else ""
 
 
-EXERCISES = {
-    name: Exercise(**content)
-    for name, content in tomllib.loads(FILE.read_text(encoding="utf-8")).items()
-}
+# Cases; where N = K, or a W is square, wrong shapes are no error
+A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
+A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
+LARGE = np.array([[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0], [-1000.0, 0.0, 3.0]])
+P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
+Y3, Y4, POINT = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.array([0.7, -1.2, 2.5])
+A, DH = np.array([[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]]), B3[:2]
+STEP3 = (Y3, B3, B3[0], C3, C3[0], 0.5)  # y, W1, b1, W2, b2, learning_rate
+STEP4 = (A4[:, :2], Y4, A4.T[:2], A4.T[2], B4, B4[0], 0.5)  # and X
+L = Loss(MLP([3, 3, 3], "tanh", seed=1), np.float64, A3, Y3)
+T3 = I * [[0.25], [0.5], [0.25]]  # r Y: with equal rows, some mistakes do not show
+DP3 = core.loss_gradient(P3, T3)
+# by differences
+DZ = measured_dz(core.softmax)
+DZ4 = differences(lambda z: core.cross_entropy(z, Y4).mean(), A4)
+DA = differences(lambda a: (DH * np.maximum(a, 0)).sum(), A)
+
+ALL = (
+    Exercise(
+        core.softmax,
+        "p: shape (N, K)",
+        {
+            "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": (A3,),
+            "4 rows of 3 classes": (A4,),
+            "logits that are whole numbers": (np.array([[1, 2, 3], [0, 0, 4]]),),
+            "large logits, up to 1000": (LARGE,),
+        },
+        {
+            "softmax-over-axis-0": ("(exp, axis=-1", "(exp, axis=0"),
+            "softmax-over-batch": ("(exp, axis=-1", "(exp, axis=None"),
+            "exp is not divided by its sum": ("np.divide(exp, total, out=exp)", "exp"),
+            "np.exp(z) is not divided by its sum": ("z = np.asarray(z)", "return (np.exp(z),)"),
+            "this is log p": ("return ", "return log_p, "),
+        },
+        {
+            "rows of p sum to 1": lambda f: ("row sum", np.ones(4), f(A4).sum(axis=1)),
+            "differences of p are J": lambda f: ("J", core.softmax_jacobian(f(Z)), measured_J(f)),
+            "differences of L": lambda f: ("dz", measured_dz(f), core.fused(f(A3), T3)),
+        },
+        of=core.softmax_and_log,
+    ),
+    Exercise(
+        core.softmax_jacobian,
+        "J: shape (K, K) for p (K,)",
+        {
+            "J_ik = p_i (delta_ik - p_k), p = (0.5, 0.3, 0.2)": (P,),
+            "4 classes": (np.array([0.4, 0.1, 0.2, 0.3]),),
+            "1 class": (np.ones(1),),
+            "J (N, K, K) for p (N, K), 4 rows of 3 classes": (P4,),
+            "J (N, K, K) for p (N, K), 3 rows of 3 classes": (P3,),
+        },
+        {
+            "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
+            "softmax is applied to p, already one": ("np.asarray(p)", "softmax(p)"),
+            "the sign is that of -J": ("return ", "return -"),
+            "the entries off the diagonal have lost their minus": ("(delta", "abs(delta"),
+            "the diagonal lacks its p_i: J = diag(p) - p p^T": ("(delta", "(0"),
+            "the diagonal is p_i, not p_i (1 - p_i)": ("(delta -", "(delta - (1 - delta) *"),
+        },
+        {
+            "J is symmetric": lambda f: ("J", f(P).T, f(P)),
+            "its rows sum to 0": lambda f: ("row sum", np.zeros(3), f(P).sum(axis=1)),
+            "J^T dp = p - y, one class": lambda f: ("dz", P - I[0], f(P).T @ (-I[0] / P)),
+            "J^T dp = p - y, every class": lambda f: ("dz", P - I, -I / P @ f(P)),
+            "differences of p": lambda f: ("J", measured_J(core.softmax)[0], f(core.softmax(Z[0]))),
+            "differences of L": lambda f: ("dz", DZ, np.einsum("ni,nik->nk", DP3, [*map(f, P3)])),
+        },
+    ),
+    Exercise(
+        softmax_vjp,
+        "dz: shape (N, K)",
+        {"dz = J^T dp, 3 rows of 3 classes": (P3, B3), "4 rows of 3 classes": (P4, B4)},
+        {
+            "<dp, p> is not subtracted": (" - mean_dp", ""),
+            "the factor p in front is missing": ("return p * ", "return "),
+            "dp is summed without p": ("p.conj()", "np.ones_like(p)"),
+            "the mean of dp is not the one under p": ("p.conj()", "0 * p + 1 / p.shape[-1]"),
+            "the sum runs over the whole batch": ("mean_dp)", "mean_dp.sum())"),
+            "the sum runs over the rows, axis 0": ("mean_dp)", "(dp * p).sum(axis=0))"),
+        },
+        {
+            "rows of dz sum to 0": lambda f: ("row sum", np.zeros(4), f(P4, B4).sum(axis=1)),
+            "dz = p - y, every class": lambda f: ("dz", P3 - I, f(P3, -I / P3)),
+            "differences of L": lambda f: ("dz", DZ, f(P3, DP3)),
+            "no array of K x K numbers, K = 500": never_writes_J,
+        },
+        of=core.softmax_vjp,
+    ),
+    Exercise(
+        core.cross_entropy,
+        "losses: shape (N,)",
+        {
+            "-log p of the true class, 3 rows of 3 classes": (A3, Y3),
+            "4 rows of 3 classes": (A4, Y4),
+            "log K where all logits are equal": (np.zeros((2, 5)), np.array([0, 3])),
+            "logits 1000 apart": (LARGE, Y3),
+        },
+        {
+            "p underflows to 0; use z itself": ("log_softmax(z)", "np.log(np.exp(log_softmax(z)))"),
+            "the mean over the rows; asked for is each row's own": ("(axis=-1)", "(-1).mean()"),
+            "the sum over the rows; asked for is each row's own": ("(axis=-1)", "()"),
+            "the minus of -log p is missing": ("return -", "return "),
+            "the logarithm is to base 2": ("log_softmax(z)", "log_softmax(z) / np.log(2)"),
+            "this is p of the true class, without log": ("log_softmax(z)", "-softmax(z)"),
+        },
+        advice=advice_on_loss,
+    ),
+    Exercise(
+        output_gradient,
+        "dz: shape (N, K)",
+        {
+            "dz = (p - Y)/N, 3 rows of 3 classes": (P3, Y3),
+            "4 rows of 3 classes": (P4, Y4),
+            "p - y, one row": (P[None], Y3[:1]),
+            "a row that is very wrong, logits 30 apart": (core.softmax([[0.0, 30.0, 0.0]]), Y3[:1]),
+        },
+        {
+            "y - p, not divided by N (--mistake y-minus-p, missing-1-over-n)": ("/ len(p)", "* -1"),
+            "divided by K; the mean is over the N rows": ("len(p)", "p.shape[1]"),
+            "divided by N K; the mean is over the N rows": ("len(p)", "p.size"),
+            "y is not subtracted": ("core.OUTPUT_GRADIENTS[method](p, T)", "p / len(p)"),
+        },
+        {
+            "rows of dz sum to 0": lambda f: ("row sum", np.zeros(4), f(P4, Y4).sum(axis=1)),
+            "differences of L": lambda f: ("dz", DZ4, f(P4, Y4)),
+        },
+    ),
+    Exercise(
+        linear_forward,
+        "a: shape (N, n_out)",
+        {
+            "a = h @ W + b, 3 rows, 3 in, 3 out": (A3, B3, C3[0]),
+            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B3[0, :2]),
+        },
+        {
+            "W is transposed; it has a row for each unit that enters": ("@ W", "@ W.T"),
+            "b is missing": (" + b", ""),
+            "b is added along the rows, not to each of them": ("+ b", "+ b[:, None]"),
+            "* multiplies number by number; @ is the matrix product": ("@", "*"),
+        },
+    ),
+    Exercise(
+        linear_backward,
+        "dW, db, dh: shape (n_in, n_out), (n_out,), (N, n_in)",
+        {
+            "dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": (A3, B3, C3),
+            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B4[:, :2]),
+        },
+        {
+            "missing-transpose": ("W.T", "W"),
+            "they come in another order than dW, db, dh": ("dW, db, dh =", "db, dh, dW ="),
+            "dW is transposed: h^T @ da": ("h.T @ da", "da.T @ h"),
+            "db sums over the units, not over the rows": ("axis=0", "axis=1"),
+            "db is a mean; the 1/N is in da already": ("da.sum", "da.mean"),
+            "dW and db are divided by N; the 1/N is in da already": (
+                " da,",
+                " da / len(h), 1 / len(h) *",
+            ),
+        },
+        {"differences of L = sum(c * a), whose da is c": linear_differences},
+    ),
+    Exercise(
+        relu,
+        "h: shape as a",
+        {"h = max(a, 0), on both sides of 0": (A,), "at 0": (A * (A > 1),)},
+        {
+            "the slope, not h": ("np.maximum(a, 0)", "(a > 0) * 1.0"),
+            "|a|, not max(a, 0)": ("(a, 0)", "(a, -a)"),
+        },
+    ),
+    Exercise(
+        relu_backward,
+        "da: shape as a",
+        {
+            "da = dh where a > 0, else 0": (DH, A),
+            "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
+        },
+        {
+            "relu-slope-everywhere": (" * (a > 0)", ""),
+            "the slope alone; dh is lost": ("dh *", "1.0 *"),
+            "relu is applied to dh; the slope is that of a": ("(a >", "(dh >"),
+            "dh is multiplied by h; it must be by the slope": ("(a > 0)", "np.maximum(a, 0)"),
+            "dh and a are swapped": ("dh * (a", "a * (dh"),
+            ">= stands where > is meant": ("> 0", ">= 0"),
+        },
+        {"differences of L = sum(c * h), whose dh is c": lambda f: ("da", DA, f(DH, A))},
+    ),
+    Exercise(
+        training_step,
+        "L, W1, b1, W2, b2: shape () and as they come in",
+        {
+            "3 rows, a net of 3-3-3 units": (A3, *STEP3),
+            "4 rows, a net of 2-4-3 units": STEP4,
+            "large logits": (A3 * 2000, *STEP3),
+        },
+        {
+            "learning_rate is not used": ("learning_rate * ", ""),
+            "W2 is updated before dh = dz @ W2^T, which needs the one of the forward pass": Change(
+                MLP.backward,
+                "layer.WT",
+                "(layer.W - 0.5 * layer.dW).mT",  # 0.5: the cases' rate
+            ),
+            "L is the sum over the rows, not their mean": ("return L", "return L * len(X)"),
+            "L is that after the step": ("return L", "return net.loss_and_gradient(X, y)[0]"),
+            "the biases are not updated": ("one.b, two.W, two.b", "b1, two.W, b2"),
+            "the first layer is not updated": ("one.W, one.b", "W1, b1"),
+            "nothing is updated": ("net.theta -=", "dtheta ="),
+            "p underflows to 0: L must come from z": ("return L", "return np.inf"),
+        },
+        {"L of 20 steps": lambda f: ("L", twenty_losses(training_step), twenty_losses(f))},
+    ),
+    Exercise(
+        central_differences,
+        "gradient: shape (n,), as x",
+        {
+            "f(x) = 3 x_0 - 2 x_1 + x_2": (lambda x: 3 * x[0] - 2 * x[1] + x[2], POINT),
+            "exp(x_0) sin(x_1) + x_2^3": (lambda x: np.exp(x[0]) * np.sin(x[1]) + x[2] ** 3, POINT),
+            "7 digits of 100 + sum of exp(x), so h must not be too small": (near_100, POINT),
+            "L of a net of 3-3-3 units, x its theta": (L, MLP([3, 3, 3], dtype="float64").theta),
+        },
+        {
+            "it is divided by h; from x - h to x + h it is 2h": ("/ (above - below)", "/ step"),
+            "it is divided by 2h; from x to x + h it is h": ("/ (above", "/ 2 / (above"),
+            "the sign: f(x + h) - f(x - h)": ("/ (above - below)", "/ (below - above)"),
+        },
+        advice=advice_on_steps,
+    ),
+)
+EXERCISES = {exercise.right.__name__: exercise for exercise in ALL}

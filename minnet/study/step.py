@@ -30,6 +30,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 MOST_CLASSES = 200  # with more, J is left out: it has K^2 entries
 MOST_ENTRIES = 1000  # of a W or b are measured
 
+NORM = "its norm was {np.max(norm):.4g}"
 LOG_K = "before training, expect about log K = {math.log(self.K):.4f}, the loss of p = 1/K"
 # Step, name, formula, value and note of each array that a numbered line makes. The value is an
 # expression in the variables of that line, `returned` if it returns it; the others are f-strings.
@@ -37,14 +38,8 @@ STEPS: list[tuple[Any, ...]] = [
     (1, "h[0]", "X, the inputs", "tape[0].h"),
     (2, "a[{l}]", "h[{l}] @ W[{l}] + b[{l}]", "now.a"),
     (3, "h[{l + 1}]", "{name}(a[{l}])", "above.h"),
-    (3, "slope[{l}]", "{name}'(a[{l}])", "now.slope", "{_zeros('off', now.slope)}"),
-    (
-        4,
-        "mask[{l + 1}]",
-        "dropout: 0, or 1/(1 - rate)",
-        "now.mask",
-        "{_zeros('dropped', now.mask)}",
-    ),
+    (3, "slope[{l}]", "{name}'(a[{l}])", "now.slope", "{_off('off', now.slope)}"),
+    (4, "mask[{l + 1}]", "dropout: 0, or 1/(1 - rate)", "now.mask", "{_off('dropped', now.mask)}"),
     (4, "h[{l + 1}]", "h[{l + 1}] * mask[{l + 1}]", "above.h"),
     (4, "slope[{l}]", "slope[{l}] * mask[{l + 1}]", "now.slope"),
     (5, "z", "h[{len(tape) - 1}] @ W[{len(tape) - 1}] + b[{len(tape) - 1}]: the logits", "tape.z"),
@@ -67,13 +62,7 @@ STEPS: list[tuple[Any, ...]] = [
     (21, "dW[{l}]", "dW[{l}] + l2 W[{l}]", "layer.dW"),
     (22, "dh[{l}]", "da[{l}] @ W[{l}].T", "dh"),
     (23, "da[{l - 1}]", "dh[{l}] * slope[{l - 1}]", "da"),
-    (
-        24,
-        "dtheta",
-        "scaled to a norm of at most {max_norm:g}",
-        "dtheta",
-        "its norm was {np.max(norm):.4g}",
-    ),
+    (24, "dtheta", "scaled to a norm of at most {max_norm:g}", "dtheta", NORM),
     (25, "W", "W - rate weight_decay W", "W"),
     (26, "change", "what {recipe.rule} adds to theta", "net.theta"),
 ]
@@ -148,7 +137,7 @@ def _assigned(step: Any, variables: dict[str, Any]) -> Iterator[Line]:
             yield Line(step, name, formula, np.array(eval(value, globals(), variables)), *note)
 
 
-def _zeros(what: str, x: NDArray) -> str:
+def _off(what: str, x: NDArray) -> str:
     """Which units have a 0 in x (1, n)."""
     units = np.flatnonzero(x[0] == 0)
     shown = np.array2string(units, threshold=12)[1:-1]
@@ -205,14 +194,12 @@ def trace(subject: Subject) -> Trace:
 
 
 def _given(subject: Subject) -> list[Line]:
-    X, about = subject.X, {"W": "weights, one row per unit that enters", "b": "biases"}
-    return [
-        Line(0, "X", "the row", X if isinstance(X, np.ndarray) else X.toarray()),
-        *(
-            Line(0, f"{name}[{l}]", about[name], subject.net.theta[places])
-            for name, l, places in groups(subject.net)
-        ),
-    ]
+    X = subject.X
+    lines = [Line(0, "X", "the row", X if isinstance(X, np.ndarray) else X.toarray())]
+    for l, layer in enumerate(subject.net.layers):
+        lines.append(Line(0, f"W[{l}]", "weights, one row per unit that enters", layer.W))
+        lines.append(Line(0, f"b[{l}]", "biases", layer.b))
+    return lines
 
 
 def _logits(ways: list[Line], z: NDArray, T: NDArray) -> list[Line]:
@@ -229,12 +216,11 @@ def _logits(ways: list[Line], z: NDArray, T: NDArray) -> list[Line]:
 def _facts(J: NDArray, z: NDArray) -> list[Line]:
     eigenvalues = np.linalg.eigvalsh(J) if np.isfinite(J).all() else np.full(len(J), np.nan)
     measured = [complex_step(lambda z, i=i: softmax(z)[i], z) for i in range(len(z))]  # type: ignore[misc]
+    error = np.abs(J - measured).max()
     return [
-        Line(0, "", "row sums of J: 0, because p always sums to 1", J.sum(axis=1)),
+        Line(0, "", "row sums of J: 0, since z + c gives the same p", J.sum(axis=1)),
         Line(0, "", "eigenvalues of J: one is 0, none exceeds 1/2", eigenvalues),
-        Line(
-            "C", "", "Im p_i(z_k + ih) / h: J measured, largest error", np.abs(J - measured).max()
-        ),
+        Line("C", "", "Im p_i(z_k + ih) / h: J measured, largest error", error),
     ]
 
 

@@ -21,10 +21,7 @@ NUMBERS = """
 0.5 -0.5 1.0    1.0 0.5 -1.0    0.5 1.0 -0.5
 -0.5 0.25 0.5
 """  # W[0], b[0], W[1], b[1], row by row
-SETTINGS = (
-    *("model.hidden=[3]", "model.dtype=float64"),
-    *("optimizer.name=sgd", "optimizer.learning_rate=0.1"),
-)
+SETTINGS = "model.hidden=[3] model.dtype=float64 optimizer.name=sgd optimizer.learning_rate=0.1"
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,26 @@ class Subject:
     rows: int = 1
 
 
+def choose(arguments: list[str], row: int | None = None, path: Path | None = None) -> Subject:
+    """What `minnet study` is to show: without a config, a row or a model, the friendly net; else a
+    row of the config's data, or of those of the model's own run. Raises as `of_data` does."""
+    named = any("=" not in argument for argument in arguments)
+    if not named and row is None and path is None:
+        return friendly(arguments)
+    config, overrides = configs.locate(arguments)
+    if path is not None and not named:
+        model.load(path)  # says first what is wrong with it
+        config = (path if path.is_dir() else path.parent) / "config.toml"
+    return of_data(configs.load(config, overrides), row or 0, path)
+
+
 def friendly(overrides: list[str]) -> Subject:
     """The net of 2-3-3 units and its one row. Raises ConfigError for a key that needs data."""
     for override in overrides:
         if override.strip().startswith(("data.", "model.hidden")):
             example = f"minnet study digits {override}"
             raise ConfigError(f"{override}: needs a config, as in: {example}")
-    config = configs.load(None, [*SETTINGS, *overrides])
+    config = configs.load(None, [*SETTINGS.split(), *overrides])
     weights = training.class_weights(config.train.class_weight, np.array([Y]), np.arange(3))
     net = training.build(config, 2, 3, weights)
     net.theta[:] = np.array(NUMBERS.split(), float)

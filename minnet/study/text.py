@@ -16,7 +16,7 @@ CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32"}
 def has_colour() -> bool:
     """Whether to colour standard output: if it is a terminal that can, unless the environment has
     NO_COLOR (no-color.org)."""
-    terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
