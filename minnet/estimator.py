@@ -24,7 +24,7 @@ from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.network import MLP, Tape
 from minnet.core.optimizers import Schedule
-from minnet.core.softmax import OUTPUT_GRADIENTS, softmax
+from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, softmax
 from minnet.data import Part
 from minnet.data.preprocess import Preprocessing
 from minnet.distributed import blas_threads
@@ -394,8 +394,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return softmax(self._logits(X))
 
     def predict_log_proba(self, X: Any) -> NDArray:
-        """log p (N, K): finite, as p is never below the smallest normal number of its dtype."""
-        return np.log(self.predict_proba(X))
+        """log p (N, K), from the logits: right even where p itself is too small for its dtype."""
+        return log_softmax(self._logits(X))
 
     def save(self, path: str | Path) -> None:
         """Write the model as one file without pickle, for minnet.load and `minnet predict`. Raises

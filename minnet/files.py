@@ -167,7 +167,7 @@ def load_sealed(path: Path, kind: Kind) -> tuple[dict[str, NDArray], dict[str, A
             raise ModelFileError(f"{name}: is not a file; {hint}")
         with path.open("rb") as file:
             if not file.read(42)[30:].startswith(b"about.npy"):  # a zip's first member
-                raise ModelFileError(f"{name}: is no file of this minnet; train again, or {hint}")
+                raise ModelFileError(f"{name}: not a file of this minnet: train again, or {hint}")
             if _seal(file) != file.read():
                 raise ModelFileError(f"{name}: is damaged: use a copy of it, or train again")
             file.seek(0)

@@ -198,7 +198,7 @@ def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
     for label in labels.tolist():
         if str(label) not in known:
             classes = ", ".join(list(known)[:20])
-            raise DataError(f"{table.path}: class {label} is none of the model's: {classes}")
+            raise DataError(f"{table.path}: the model has no class {label}, only {classes}")
     y = np.array([known[str(label)] for label in labels.tolist()])[places]
     predicted, loss, end = np.empty(len(y), np.intp), 0.0, 0
     for z in model.logits_in_blocks(table):

@@ -68,7 +68,7 @@ class Ended(NamedTuple):
 def check(number: int, config: Config) -> None:
     """Raise ConfigError for a number of runs without a spread, or for which seeds run out."""
     if number not in RUNS:
-        raise ConfigError(f"--repeat: takes a number of runs from 2 to {RUNS[-1]}, got {number}")
+        raise ConfigError(f"--repeat takes 2 to {RUNS[-1]} runs, got {number}")
     try:
         configs.load(None, Plan(Path(), config, number).overrides(number - 1))
     except ConfigError as error:

@@ -85,7 +85,7 @@ def test_a_csr_by_scipy_is_read_into_memory(format, on_disk):
         file.unlink()
     sp.save_npz("own/X.npz", CSR.asformat(format))
     if format == "csc":
-        assert refused(DataError, read).startswith("own: X is no csr of at most 10000000 columns")
+        assert refused(DataError, read).startswith("own: X is not a csr matrix of at most 10000000")
     else:
         assert (read().X != CSR).nnz == 0 and read().sparse
 

@@ -91,7 +91,7 @@ UNFIT = """
 2 train data.source=good.csv data.target=color              column 'color'; did you mean colour?
 2 train data.source=good.csv data.categorical=["size"]      column 'size'
 2 train data.source=good.csv train.class_weight={pink=1}    pink
-1 evaluate old pink.csv                                     pink.csv: class pink
+1 evaluate old pink.csv                                     pink.csv: the model has no class pink
 1 evaluate old long.csv                                     long.csv: has a column 'depth'
 1 predict old short.csv                                     short.csv: has no column 'width'
 """

@@ -30,7 +30,7 @@ ARRAYS = {"theta": THETA, "center": np.array(0.5), "seen": np.array([[True], [Fa
 ABOUT = {"layer_sizes": [2, 2], "classes": ["é", "b"], "loss": 0.1}
 FULL = "cannot be written: No space left on device"
 DAMAGED = "is damaged: use a copy of it, or train again"
-FOREIGN = "is no file of this minnet; train again, or name a run's model.npz"
+FOREIGN = "not a file of this minnet: train again, or name a run's model.npz"
 NO_MODEL = "cannot be read as a model: "
 TOO_LARGE = "does not fit into memory: use a larger machine"
 

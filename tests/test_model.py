@@ -322,7 +322,7 @@ def kinds(*labels: str) -> Path:
     return write_csv("a.csv", flowers(slice(2), kind=labels))
 
 
-ZEBRA = f"a.csv: class zebra is none of the model's: {', '.join(KINDS)}"
+ZEBRA = f"a.csv: the model has no class zebra, only {', '.join(KINDS)}"
 NO_LABELS: list[tuple[Callable[[], Path], str]] = [
     (lambda: kinds("setosa", "zebra"), ZEBRA),
     (lambda: kinds("setosa", ""), "a.csv: line 3, column 'kind' has no label"),

@@ -143,3 +143,16 @@ def test_a_config_is_of_its_own_set_and_quotes_its_accuracy(name):
         header, _, ours, *_ = re.search(r"\| \| iris.*?\n\n", GUIDE, re.DOTALL)[0].splitlines()
         table = dict(zip(header.split("|"), ours.split("|"), strict=True))
         assert table[f" {name} "].strip() == quoted[1]
+
+
+def test_the_speeds_are_those_of_the_results():
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    rows = [line for line in README.split("## Speed")[1].splitlines() if "batch" in line]
+    assert len(rows) == 4
+    for row in rows:
+        _, name, *figures, _ = (cell.strip() for cell in row.split("|"))
+        line = next(line for line in results.splitlines() if line.startswith(f"| {name} |"))
+        measured = [cell.split()[0] for cell in line.split("|")[3:-1]]
+        assert [figure.replace(",", "") for figure in figures] == [
+            f"{float(figure.replace(',', '')):.0f}" for figure in measured
+        ]

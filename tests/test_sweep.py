@@ -218,7 +218,7 @@ def test_the_ratio_is_that_of_test_rows_to_all_others_and_0_with_a_test_file(alo
 
 def test_a_mistake_in_the_arguments_is_one_line_and_makes_nothing(alone):
     for number, setting, said in (
-        (1, "train.seed=0", "--repeat: takes a number of runs from 2 to 10000, got 1"),
+        (1, "train.seed=0", "--repeat takes 2 to 10000 runs, got 1"),
         (2, "train.seed=4294967295", "--repeat 2: train.seed: must be below 429"),
         (7, "data.split_seed=4294967290", "--repeat 7: data.split_seed: must be"),
     ):
@@ -364,7 +364,9 @@ def test_a_run_that_fails_is_named_with_its_reason_and_left_out_of_the_summary()
     answer = train("--resume", "mine")
     assert answer.code == 1
     note, line = answer.err.splitlines()
-    assert re.fullmatch(r"minnet: note: seed-1: \S+/mine/seed-1/checkpoint.npz: is .*", note)
+    assert re.fullmatch(
+        r"minnet: note: seed-1: \S+/mine/seed-1/checkpoint.npz: not a file of .*", note
+    )
     assert line.startswith("minnet: 1 of 3 runs failed")
     assert "\n2 of 3 runs; the interval " in answer.out
     assert (repeat_json()["runs"], repeat_json()["ended"]) == (3, 2)

@@ -173,7 +173,7 @@ def _csr(found: dict[str, NDArray]) -> Any:
     sizes = indptr.shape == (N + 1,) and data.shape == indices.shape == (indptr[-1],)
     rises = sizes and indptr[0] == 0 and (indptr[1:] >= indptr[:-1]).all()
     if not (whole and is_csr and rises):
-        raise DataError(f"X is no csr of at most {MAX_FEATURES} columns, or is damaged")
+        raise DataError(f"X is not a csr matrix of at most {MAX_FEATURES} columns, or is damaged")
     X = sparse.csr_matrix((N, D), dtype=data.dtype)
     # SciPy copies both where their dtypes differ
     X.data, X.indices, X.indptr = data, indices, indptr.astype(indices.dtype, copy=False)
