@@ -104,7 +104,7 @@ class MLP:
         self.label_smoothing, self.dtype = label_smoothing, np.dtype(dtype)
         self.K, sizes = max(2, *self.layer_sizes[-1:], 0), self.layer_sizes
         names = [activation] if isinstance(activation, str) else self.activation
-        _require(hidden >= 0 and min(sizes) > 0, f"layer_sizes is no [D, ..., K]: {sizes}")
+        _require(hidden >= 0 and min(sizes) > 0, f"layer_sizes must be [D, ..., K]: got {sizes}")
         _require(len(self.activation) == hidden, f"{len(names)} activations, {hidden} layers")
         _require({*names} <= {*ACTIVATIONS}, f"activation {names}: choose from {[*ACTIVATIONS]}")
         known = output_gradient in OUTPUT_GRADIENTS
