@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from minnet import errors
 from minnet.core.network import MLP
 from minnet.core.softmax import cross_entropy, log_softmax, softmax, softmax_jacobian, softmax_vjp
-from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, TrainingError
+from minnet.errors import (
+    ConfigError,
+    DataError,
+    MinnetError,
+    MinnetWarning,
+    ModelFileError,
+    TrainingError,
+)
 
 if TYPE_CHECKING:
     from minnet.estimator import MLPClassifier
@@ -23,6 +30,7 @@ __all__ = [
     "DataError",
     "MLPClassifier",
     "MinnetError",
+    "MinnetWarning",
     "ModelFileError",
     "TrainingError",
     "cross_entropy",

@@ -101,14 +101,15 @@ def _parse(command: Callable, argv: list[str]) -> argparse.Namespace:
     text = inspect.getdoc(command) or ""
     epilog = f"\n\n{KEYS}\n\n{configs.describe()}" if command is train else ""
     parser = _Parser(f"minnet {command.__name__}", None, text, epilog, allow_abbrev=False)
-    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str}
+    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str, "COLUMN": str}
     for name, value in re.findall(r"^ +([\[A-Z-]\S*)(?: (\S+))?  ", text, re.MULTILINE):
         if name.startswith("--") and not value:
             parser.add_argument(name, action="store_true")
         elif "|" in value:
             parser.add_argument(name, choices=value.split("|"), metavar=value)
         elif name.startswith("--"):
-            parser.add_argument(name, type=types.get(value, Path), metavar=value)
+            action = "append" if value == "COLUMN" else "store"
+            parser.add_argument(name, type=types.get(value, Path), metavar=value, action=action)
         else:
             nargs = {"": None, "...": "+", "...]": "*"}[value]
             parser.add_argument(name.strip("[").lower(), nargs=nargs, metavar=name)
@@ -144,13 +145,14 @@ class _Stop(threading.Event):
 
 
 def train(options: argparse.Namespace) -> int:
-    """usage: minnet train [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet]
-           minnet train ... [--repeat N] [--report] [--print-config]
+    """usage: minnet train [TABLE | CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite]
+           minnet train ... [--repeat N] [--report] [--quiet] [--print-config]
            minnet train --resume DIR [train.epochs=N] [--report] [--quiet]
 
     Train a classifier, and write it and its figures to a new folder.
 
-      [CONFIG ...]    a config file or the name of a shipped one (digits); section.key=value
+      [TABLE ...]     a table, such as people.csv, a config file, or the name of a shipped one
+                      (digits); then section.key=value
       --out DIR       the run's folder (default: runs/CONFIG, then runs/CONFIG-2, ...)
       --overwrite     replace the existing run
       --resume DIR    resume the run in this folder
@@ -167,7 +169,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, team: distributed.Team) -> int:
-    path, overrides = configs.locate(options.config)
+    path, overrides = configs.locate(options.table)
     config = configs.load(path, overrides)
     if options.print_config:
         say(configs.dumps(config).rstrip())
@@ -177,12 +179,13 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
             raise ConfigError("--repeat starts its own processes: leave out mpiexec")
         sweep.check(options.repeat, config)
     named = any(override.startswith("data.source=") for override in overrides)
-    name = runs.folder_name(config, path.stem) if named else path.stem
+    name = path.stem if path and not named else runs.folder_name(config, "table")
     if not team.rank:
         runs.check_folder(options.out, options.overwrite)
     with console.reading(config.data.source) as progress:
         prepared = runs.prepare(config, progress, team)
     say(console.opening(prepared, team.size))
+    note(prepared.data.notes)
     claimed = runs.claimed(options.out, name, options.overwrite)
     with contextlib.nullcontext(Path()) if team.rank else claimed as folder:
         if options.repeat is None:
@@ -199,9 +202,9 @@ def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
         if (folder / runs.REPEAT_FILE).exists():
             if team.size > 1:
                 raise ConfigError(f"{folder}: its runs are separate processes: leave out mpiexec")
-            return _repeat(sweep.resume(folder, options.config), options.report)
+            return _repeat(sweep.resume(folder, options.table), options.report)
         with console.reading() as progress:
-            run = runs.resume(folder, options.config, progress, team)
+            run = runs.resume(folder, options.table, progress, team)
         say(f"{console.opening(run.prepared, team.size)}\n{console.resumed(run)}")
         return _run(run, options.report)
 
@@ -274,24 +277,25 @@ def _check_plot() -> None:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """usage: minnet predict MODEL DATA [--proba] [--out FILE] [--overwrite]
+    """usage: minnet predict MODEL DATA [--proba] [--keep COLUMN] [--out FILE] [--overwrite]
 
     Predict the class of each row of a file, as CSV.
 
-      MODEL        a run's folder, or its model.npz
-      DATA         a file or folder, as data.source
-      --proba      add the probability of each class
-      --out FILE   write to this file instead of standard output
-      --overwrite  overwrite the --out file
+      MODEL          a run's folder, or its model.npz
+      DATA           a file or folder, as data.source; - is standard input
+      --proba        add the probability of each class
+      --keep COLUMN  begin with this column of DATA, such as an id; may be repeated
+      --out FILE     write to this file instead of standard output
+      --overwrite    overwrite the --out file
     """
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
         if options.out and options.out.exists() and not options.overwrite:
             raise ConfigError(f"{options.out}: exists; choose another file, or use --overwrite")
     trained = model.load(options.model)
     with console.reading() as progress:
-        table = model.read(trained, options.data, False, progress)
-    note(model.unknown_values(trained, table))
-    lines = model.csv_lines(trained, table, options.proba)
+        table, kept = model.read(trained, options.data, False, progress, options.keep or [])
+    note(model.notes(trained, table))
+    lines = model.csv_lines(trained, table, options.proba, kept)
     if options.out:
         encoded = (block.encode(errors="backslashreplace") for block in lines)
         files.write(options.out, encoded, options.overwrite)
@@ -306,14 +310,14 @@ def evaluate(options: argparse.Namespace) -> int:
     Test a model on the labelled rows of a file.
 
       MODEL   a run's folder, or its model.npz
-      DATA    a file or folder, as data.source
+      DATA    a file or folder, as data.source; - is standard input
     """
     trained = model.load(options.model)
     with console.reading() as progress:
-        table = model.read(trained, options.data, True, progress)
+        table, _ = model.read(trained, options.data, True, progress)
     loss, predicted, y = model.evaluate(trained, table)
     say(console.evaluation(options.data, loss, predicted, y, trained.classes_.tolist()))
-    note(model.unknown_values(trained, table))
+    note(model.notes(trained, table))
     return 0
 
 

@@ -40,6 +40,8 @@ TYPES: dict[Any, str] = {
     float: "a finite number",
     int | float: "a number",
     list[str]: "a list of strings",
+    list[str | int]: "a list of names or places",
+    list[str | int | float]: "a list of values",
     list[int]: "a list of whole numbers",
     dict[str, float]: "a table of numbers",
 }
@@ -58,22 +60,30 @@ class DataConfig:
 
     source: str = key(
         "digits",
-        "a data set, here or at OpenML (openml:NAME, openml:NAME:VERSION), or a file: CSV or TSV "
-        "(also .gz), .npz with X and y, svmlight, or a folder with X.npy and y.npy",
+        "a data set, here or at OpenML (openml:NAME, openml:NAME:VERSION), or a file: a table such "
+        "as CSV (- is standard input), .npz with X and y, svmlight, or a folder with X.npy, y.npy",
         choices=(*BUNDLED, *GENERATORS, *FETCHED, OPENML, FILE),
     )
     target: str | int = key(
-        "", 'column name or index; "": the last, or OpenML\'s own', INDEX, only=(FILE, OPENML)
+        "", 'labels, by name or place; "": target, label, class, y or the last', INDEX,
+        only=(FILE, OPENML),
+    )  # fmt: skip
+    drop: list[str | int] = key([], "columns to leave out, by name or place", INDEX, only=(FILE,))
+    categorical: list[str | int] = key([], "columns of categories", INDEX, only=(FILE,))
+    numeric: list[str | int] = key([], "columns of numbers", INDEX, only=(FILE,))
+    missing_values: list[str | int | float] = key([], "more cells that are missing", only=(FILE,))
+    missing: str = key(
+        "median", "missing cells", choices=("median", "mean", "drop", "error"), only=(FILE,)
     )
-    header: str | bool = key("auto", "whether line 1 holds names", choices=("auto",), only=(FILE,))
-    categorical: list[str] = key([], "text columns to one-hot encode", only=(FILE,))
-    missing: str = key("error", "missing cells", "", ("error", "mean", "median", "drop"), (FILE,))
+    header: str | bool = key("auto", "whether row 1 holds names", choices=("auto",), only=(FILE,))
     validation_source: str = key("", "a separate file for the validation part", only=(FILE,))
     test_source: str = key("", "a separate file for the test part", only=(FILE,))
     test_size: int | float = key(0.2, "test part: a fraction of the rows, or their number", ABOVE_0)
     validation_size: int | float = key(0.2, "validation part of the rest; 0: none", FROM_0)
     split_seed: int = key(0, "which rows are in which part", SEED)
-    scale: str = key("standard", "scaling of features", choices=("standard", "minmax", "none"))
+    scale: str = key(
+        "robust", "scaling of inputs", choices=("robust", "standard", "minmax", "none")
+    )
     samples: int = key(1000, "rows to generate", COUNT, only=GENERATORS)
     features: int = key(2, "features to generate", UNITS, only=GENERATORS[2:])
     classes: int = key(3, "classes to generate", "at least 2, at most 1e6", only=GENERATORS[2:])
@@ -147,15 +157,21 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("configs/*.toml"))}
 
 
-def locate(arguments: list[str]) -> tuple[Path, list[str]]:
-    """The config file among the arguments, by path or by the name of a shipped one (default:
-    digits), and the overrides. Raises ConfigError for an argument that is neither."""
+def locate(arguments: list[str]) -> tuple[Path | None, list[str]]:
+    """The config file among the arguments, by path or by the name of a shipped one, None for the
+    defaults, and the overrides; a table is an override of data.source. Without any, it is the
+    shipped config digits. Raises ConfigError for an argument that is none of these."""
     names = [argument for argument in arguments if "=" not in argument]
     if names and (names != arguments[:1] or names[0] in KEYS):
         parse_override(names[-1])  # raises, and names the nearest key
-    name, known = [*names, "digits"][0], shipped()
-    own = name not in known or (names and Path(name).is_file())
-    return Path(name) if own else known[name], arguments[len(names) :]
+    overrides, known = arguments[len(names) :], shipped()
+    sources = [text for text in overrides if text.startswith("data.source=")]
+    name = [*names, *([] if sources else ["digits"]), ""][0]
+    if not name or name in known:
+        return known.get(name), overrides
+    if Path(name).suffix == ".toml" or kind_of(name) != FILE:
+        return Path(name), overrides
+    return None, [f"data.source={json.dumps(name)}", *overrides]
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
@@ -223,7 +239,7 @@ def kind_of(source: str) -> str:
     if source in (*BUNDLED, *GENERATORS, *FETCHED) or source.startswith("openml:"):
         return source
     path, exists = Path(source), os.path.exists(source)  # noqa: PTH110 - Path's may raise
-    return FILE if path.name != source or path.suffix or exists else source
+    return FILE if path.name != source or path.suffix or exists or source == "-" else source
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -34,15 +34,16 @@ def say(text: str, end: str = "\n") -> bool:
 
 
 def fail(message: object, code: int) -> int:
-    """Print one line on stderr, unless that is closed; returns the exit code."""
+    """Print a message on stderr, unless that is closed; returns the exit code."""
+    text = "\n  ".join(map(one_line, str(message).splitlines()))
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(f"minnet: {one_line(message)}\n")
+        sys.stderr.write(f"minnet: {text}\n")
     return code
 
 
 def note(lines: Iterable[str]) -> None:
-    """Print notes on stderr, as standard output may be a file of predictions."""
-    for line in lines:
+    """Print notes on stderr, as standard output may be a file of predictions; not in silence."""
+    for line in lines if sys.stdout else ():
         fail(f"note: {line}", 0)
 
 
@@ -92,7 +93,7 @@ def progress(epoch: Epoch) -> str:
 
 
 def opening(prepared: Prepared, processes: int = 1) -> str:
-    """Two lines, the data with its parts and the net with how it is trained; then the notes."""
+    """Two lines, the data with its parts and the net with how it is trained."""
     data, net, optimizer = prepared.data, prepared.net, prepared.config.optimizer
     parts = ", ".join(f"{name} {len(part.y)}" for name, part in prepared.parts.items())
     size = f"{len(data.y):,} rows, {len(data.table.columns):,} features"
@@ -105,7 +106,7 @@ def opening(prepared: Prepared, processes: int = 1) -> str:
         f"net {layers}, {activations}, {net.theta.size:,} parameters; {optimizer.name}, "
         f"learning rate {optimizer.learning_rate:g}, batches of {batch}{shared}",
     ]
-    return "\n".join([*lines, *data.notes])
+    return "\n".join(lines)
 
 
 def resumed(run: Run) -> str:

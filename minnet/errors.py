@@ -31,6 +31,10 @@ class TrainingError(MinnetError):
     """A run that cannot continue, for example because it diverged."""
 
 
+class MinnetWarning(UserWarning):
+    """What was decided where Python code gave rows; the command line prints it as a note."""
+
+
 def one_line(text: object) -> str:
     """The text, or an error's message, on one line, with what cannot be printed as an escape.
 

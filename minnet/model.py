@@ -2,8 +2,10 @@
 
 import contextlib
 import csv
+import re
 import types
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ from numpy.typing import NDArray
 from minnet import files
 from minnet.core.network import MLP, ROWS
 from minnet.core.softmax import cross_entropy, softmax
-from minnet.data import sources
-from minnet.data.delimited import HeaderUnclear, Progress
-from minnet.data.preprocess import Preprocessing
-from minnet.data.table import FINITE, Reading, Table, arrange
-from minnet.errors import ConfigError, DataError, ModelFileError, one_line, short
+from minnet.data import frames, kinds, sources
+from minnet.data.delimited import Progress
+from minnet.data.preprocess import GAP, OTHER, Preprocessing, codes
+from minnet.data.table import FINITE, LABEL, Reading, Table, no_column, not_finite, place_of
+from minnet.errors import ConfigError, DataError, MinnetWarning, ModelFileError, one_line, short
 
 
 @dataclass
@@ -70,62 +72,58 @@ class Model:
     def logits_in_blocks(self, table: Table) -> Iterator[NDArray]:
         """z (n, K) for one block of rows after the other. Raises DataError like predict_proba."""
         fitted = self.preprocessing
-        for rows in arrange(table, fitted.names, list(fitted.categories)).blocks(ROWS):
+        for rows in table.blocks(ROWS):
             with np.errstate(all="ignore"):
-                X = fitted.transform(rows)
+                X = fitted.transform(rows).astype(self.net.dtype, copy=False)
                 z = self.net.logits(X)
-            if not np.isfinite(z).all():
+            bad = Table("", fitted.inputs, X).first(not_finite)
+            if bad is None and not np.isfinite(z).all():
                 i = int(np.argmin(np.isfinite(z).all(axis=1)))
                 x = X[[i]].toarray()[0] if hasattr(X, "tocsr") else X[i]
-                where = rows.place(i, fitted.inputs[int(np.abs(x).argmax())])
-                raise DataError(f"{where} holds a number too large for this model")
+                bad = i, fitted.inputs[int(np.abs(x).argmax())]
+            if bad:
+                raise DataError(f"{rows.place(*bad)} holds a number too large for this model")
             yield z
+
+    def how(self, labels: bool = False) -> Reading:
+        """How to read another file."""
+        words = tuple(self.preprocessing.categories)
+        return Reading(
+            **{**self.reading, "text": words}, labels=labels, features=len(self.preprocessing.names)
+        )
+
+    def alike(self, table: Table, labels: bool = False) -> Table:
+        """The table with the columns that the model takes. Raises DataError."""
+        fitted = self.preprocessing
+        return kinds.alike(table, fitted.names, [*fitted.categories], self.how(labels))
 
     def _table(self, X: Any) -> Table:
         """X as a table, with the names of its columns if it has any."""
-        names, categories = self.preprocessing.names, self.preprocessing.categories
+        names = self.preprocessing.names
         if hasattr(X, "columns"):
-            table = _table_of_frame(X, categories)
-        elif categories:
+            if not hasattr(X, "iloc"):
+                raise DataError("X: not a pandas data frame: give its to_pandas()")
+            table = frames.table(X, "X", self.how())
+        elif self.preprocessing.categories:
             raise DataError("X: this model has columns of text: give a data frame with their names")
         else:
-            X = X.tocsr() if hasattr(X, "tocsr") else _numbers(X, "X")
+            X = X.tocsr() if hasattr(X, "tocsr") else _numbers(X)
             if X.ndim != 2 or X.shape[1] != len(names):
                 raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(names)})")
             table = Table("X", names, X)
+        table = self.alike(table)
         table.check(np.isinf, FINITE)
+        for note in notes(self, table):
+            warnings.warn(note, MinnetWarning, stacklevel=3)
         return table
 
 
-def _table_of_frame(X: Any, categories: dict[str, list[str]]) -> Table:
-    if not hasattr(X, "iloc"):
-        raise DataError("X: not a pandas data frame: give its to_pandas()")
-    columns = {str(name): X.iloc[:, j] for j, name in enumerate(X.columns)}
-    if len(columns) < X.shape[1]:
-        raise DataError("X: two columns have the same name: rename one")
-    text = {n: _words(columns.pop(n), known) for n, known in categories.items() if n in columns}
-    numbers = np.empty((len(X), len(columns)))
-    for j, (name, column) in enumerate(columns.items()):
-        numbers[:, j] = _numbers(column, f"X: column {name!r}")
-    return Table("X", list(columns), numbers, text, named=True)
-
-
-def _numbers(X: Any, what: str) -> NDArray:
-    """X in float64, NaN where a number is missing. Raises DataError for what is not a number."""
+def _numbers(X: Any) -> NDArray:
+    """X in float64. Raises DataError for what is not a number."""
     try:
-        if hasattr(X, "isna"):
-            return X.to_numpy(np.float64, na_value=np.nan)
         return np.asarray(X, np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{what}: not every value is a number: {one_line(error)}") from None
-
-
-def _words(column: Any, known: list[str]) -> NDArray:
-    """A data frame's column as text, "" where missing. 1.0 is "1" if only that is known: pandas
-    makes floats of whole numbers where one is missing."""
-    cells = np.where(column.isna(), "", column.astype(str)).tolist()
-    words = [cell if cell in known else cell.removesuffix(".0") for cell in cells]
-    return np.array(words, dtype=object)
+        raise DataError(f"X: not every value is a number: {one_line(error)}") from None
 
 
 def load(path: str | Path) -> Model:
@@ -150,42 +148,68 @@ def load(path: str | Path) -> Model:
         return Model(net, fitted, classes, about["reading"], about["source"])
 
 
-def read(model: Model, source: str | Path, labels: bool, progress: Progress = None) -> Table:
-    """The rows of a file or folder, read as the model's training file was. With `labels`, there
-    have to be some. Raises DataError."""
-    names, categories = model.preprocessing.names, list(model.preprocessing.categories)
-    how: dict[str, Any] = {"labels": labels, "features": len(names) + len(categories)}
-    reading = Reading(**model.reading, categorical=tuple(categories), **how)
+def read(
+    model: Model, source: str, labels: bool, progress: Progress = None, keep: Sequence[str] = ()
+) -> tuple[Table, dict[str, NDArray]]:
+    """The rows of a file or folder, read as the model's training file was, and the columns to keep,
+    by name or place, as text (n,). With `labels`, there have to be some. Raises DataError, and
+    ConfigError for a column to keep that is not there."""
+    how, kept = model.how(labels), dict[str, NDArray]()
+    columns = [int(name) if re.fullmatch(r"-?\d{1,6}", name) else name for name in keep]
     try:
-        try:
-            table = sources.read(source, reading, progress)
-        except HeaderUnclear:  # names are seldom all numbers
-            table = sources.read(source, replace(reading, header=False), progress)
+        table = sources.read(source, replace(how, text=(*how.text, *keep, *columns)), progress)
     except ConfigError as error:  # the target is the model's, so this is no mistake in a config
         raise DataError(str(error)) from None
-    return arrange(table, names, categories)
+    for given, column in zip(keep, columns, strict=True):
+        names = table.columns
+        place = place_of(given if given in names else column, names)
+        if place is None:
+            raise ConfigError(f"--keep: {table.path}: {no_column('', column, names)}")
+        kept[names[place]] = kinds.cells(table, names[place])
+    return model.alike(table, labels), kept
 
 
-def unknown_values(model: Model, table: Table) -> list[str]:
-    """A note for each column of text with values that the training part did not have. They are
-    taken for missing cells."""
-    notes = []
+def notes(model: Model, table: Table) -> list[str]:
+    """What was decided when the table was read; and a line for each column of text with values that
+    the training part did not have, unless there is an input for them."""
+    found = list(table.notes)
     for name, known in model.preprocessing.categories.items():
-        if unknown := sorted({*table.text[name].tolist()} - {*known, ""}):
+        words = np.array(sorted({*table.text[name].tolist()} - {GAP}), object)
+        unknown = words[codes(words, known) == len(known)]
+        if len(unknown) and OTHER not in known:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             values = f"values that the model does not know: {short(unknown[0])}{more}"
-            notes.append(f"{table.path}: column {name!r} has {values}")
-    return notes
+            found.append(f"{table.path}: column {name!r} has {values}")
+    return found
 
 
-def csv_lines(model: Model, table: Table, proba: bool) -> Iterator[str]:
-    """CSV, a block of rows at a time: a header, then each row's class and, with `proba`, its p."""
+def csv_lines(
+    model: Model, table: Table, proba: bool, kept: dict[str, NDArray] | None = None
+) -> Iterator[str]:
+    """CSV, a block of rows at a time: a header, then each row's kept columns (n,), its class and,
+    with `proba`, its p."""
     labels, as_it_is = model.classes_.tolist(), types.SimpleNamespace(write=str)
     row: Any = csv.writer(as_it_is, lineterminator="\n").writerow  # returns what `write` does
-    yield row(["prediction", *(f"p({label})" for label in labels if proba)])
+    cells = list(zip(*(kept or {}).values(), strict=True)) or [()] * len(table)
+    yield row([*(kept or {}), "prediction", *(f"p({label})" for label in labels if proba)])
+    start = 0
     for z in model.logits_in_blocks(table):
         p = softmax(z).tolist() if proba else [[]] * len(z)
-        yield "".join(row([labels[k], *p[i]]) for i, k in enumerate(z.argmax(axis=1).tolist()))
+        here, start = cells[start : start + len(z)], start + len(z)
+        found = zip(here, z.argmax(axis=1).tolist(), p, strict=True)
+        yield "".join(row([*own, labels[k], *p_k]) for own, k, p_k in found)
+
+
+def class_places(classes: NDArray, labels: NDArray) -> NDArray:
+    """The place of each label (n,) among the classes (K,), -1 where it is none: 1, 1.0 and 1e0 are
+    one if the classes are numbers, whatever else is among the labels."""
+    known: dict[Any, int] = {str(label): k for k, label in enumerate(classes.tolist())}
+    if classes.dtype.kind in "iuf":
+        known = {float(label): k for label, k in known.items()} | known
+    texts = [str(label) for label in labels.tolist()]
+    numbers = [float(t) if LABEL.fullmatch(t) else t for t in texts]
+    found = [known.get(t, known.get(n, -1)) for t, n in zip(texts, numbers, strict=True)]
+    return np.array(found, np.intp)
 
 
 def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
@@ -193,13 +217,14 @@ def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
     into the model's. Raises DataError for a label that the model does not know, or without any."""
     if table.y is None or not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
-    known = {str(label): k for k, label in enumerate(model.classes_.tolist())}
     labels, places = np.unique(table.y, return_inverse=True)
-    for label in labels.tolist():
-        if str(label) not in known:
-            classes = ", ".join(list(known)[:20])
-            raise DataError(f"{table.path}: the model has no class {label}, only {classes}")
-    y = np.array([known[str(label)] for label in labels.tolist()])[places]
+    k = class_places(model.classes_, labels)
+    if unknown := [str(label) for label in labels[k < 0].tolist()]:
+        what = f"labels that the model does not know: {', '.join(unknown[:5])}"
+        known = ", ".join(map(str, model.classes_[:20].tolist()))
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise DataError(f"{table.path}: has {what}{more}; it knows {known}")
+    y = k[places]
     predicted, loss, end = np.empty(len(y), np.intp), 0.0, 0
     for z in model.logits_in_blocks(table):
         rows = slice(end, end := end + len(z))

@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     if shared and team.rank:
         team.add(np.zeros(1))  # waits for rank 0, which may have to download
     loaded = data.load(config.data, progress)
+    config = replace(config, data=loaded.config)  # with what was decided
     if shared and not team.rank:
         team.add(np.zeros(1))
     fitted = data.fit(config.data, loaded, team)
@@ -294,7 +295,7 @@ def machine() -> dict[str, str]:
 
 def folder_name(config: Config, fallback: str) -> str:
     """The name of a run: that of a file of the user's own, without suffixes, or the fallback."""
-    stem = Path(config.data.source).name.partition(".")[0]
+    stem = Path(config.data.source).name.partition(".")[0].strip("-")
     return stem if stem and configs.kind_of(config.data.source) == configs.FILE else fallback
 
 

@@ -128,7 +128,7 @@ model.hidden=64              model.hidden: expected a list of whole numbers, got
 data.header=yes              data.header: unknown value "yes"; choose from auto
 data.target=1.5              data.target: expected a string or a whole number, got 1.5
 data.target=-10000000        data.target: must be at least -1e6, got -10000000
-data.categorical=colour      data.categorical: expected a list of strings, got the string "colour"
+data.categorical=colour      data.categorical: expected a list of names or places, got the string
 train.epochs="3"             train.epochs: expected a whole number, got the string "3"
 model.activation=["rleu"]    unknown value "rleu"; did you mean relu?
 train.class_weight=balance   unknown value "balance"; did you mean balanced?
@@ -212,7 +212,7 @@ def test_a_key_without_effect_on_the_source_is_named(override):
 
 
 def test_the_default_of_a_key_may_stand_in_any_config(written):
-    overrides = ["data.missing=error", "data.header=auto", "data.target=", "data.samples=1000"]
+    overrides = ["data.missing=median", "data.header=auto", "data.target=", "data.samples=1000"]
     assert load(written(dumps(Config()))) == load(None, overrides) == Config()
 
 
@@ -266,20 +266,33 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, monkeypat
     assert message(path=file).startswith(f"{file}: cannot be read: Permission denied")
 
 
-def test_a_shipped_config_is_found_by_name_unless_a_file_has_that_name(tmp_path, monkeypatch):
+def test_a_shipped_config_is_found_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = config.shipped()
     assert locate(["wine", "train.epochs=1"]) == (shipped["wine"], ["train.epochs=1"])
     assert shipped["wine"].is_file()
     Path("wine").mkdir()  # a folder does not hide it
     assert locate(["wine"]) == (shipped["wine"], [])
-    Path("iris").touch()
-    assert locate(["iris"]) == (Path("iris"), [])
     assert locate([]) == locate(["digits"]) == (shipped["digits"], [])
     assert locate(["a=b"]) == (shipped["digits"], ["a=b"])
+    assert locate(["data.source=iris", "a=b"]) == (None, ["data.source=iris", "a=b"])
     for name, hint in {"digit.toml": "did you mean digits?", "zzz": ", ".join(shipped)}.items():
         said = message(path=locate([name])[0])
         assert said.startswith(f"{name}: cannot be read: No such file") and said.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "name", ["people.csv", "./people", "-", "./iris", "a b.txt", "folder/", '"']
+)
+def test_a_table_is_an_override_of_the_source_and_the_defaults_are_its_config(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("iris").touch()
+    Path('"').touch()
+    path, overrides = locate([name, "train.epochs=1"])
+    assert path is None and load(path, overrides).data.source == name
+    assert overrides[1:] == ["train.epochs=1"]
 
 
 def test_an_argument_that_is_neither_a_config_nor_an_override_is_named():
@@ -316,7 +329,16 @@ def test_what_dumps_writes_is_every_key_and_read_back_to_an_equal_config(
     text, target, texts, number, hidden, weights
 ):
     original = Config(
-        config.DataConfig(f"./{text}", target, True, texts, test_size=7, split_seed=2**32 - 1),
+        config.DataConfig(
+            f"./{text}",
+            target,
+            texts,
+            [1, text],
+            header=True,
+            missing_values=[number, text],
+            test_size=7,
+            split_seed=2**32 - 1,
+        ),
         config.ModelConfig(hidden, ["tanh" for _ in hidden]),
         config.OptimizerConfig(learning_rate=number),
         config.TrainConfig(class_weight=weights, checkpoint_seconds=number),

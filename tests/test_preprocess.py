@@ -16,7 +16,7 @@ from minnet.data.table import Table
 from minnet.errors import DataError
 
 NAN = np.nan
-KINDS = ["standard", "minmax", "none"]
+KINDS = ["robust", "standard", "minmax", "none"]
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
 
@@ -122,7 +122,9 @@ def test_missing_numbers_are_filled_in_as_scikit_learn_fills_them_bit_for_bit(st
     train, test = np.where(rng.random((2, 301, 4)) < 0.3, NAN, rng.normal(size=(2, 301, 4)) ** 3)
     fitted, imputer = fit(train, "none", strategy), SimpleImputer(strategy=strategy).fit(train)
     for rows in (train, test):
-        np.testing.assert_array_equal(apply(fitted, rows), imputer.transform(rows))
+        taken = apply(fitted, rows)
+        np.testing.assert_array_equal(taken[:, :4], imputer.transform(rows))
+        np.testing.assert_array_equal(taken[:, 4:], np.isnan(rows))  # an input each says so
     filled = apply(fit(column(1, 2, 9), "none", strategy), column(NAN))
     assert filled.item() == {"mean": 4, "median": 2}[strategy]
 
@@ -138,12 +140,11 @@ def test_without_a_strategy_a_missing_cell_is_refused_by_its_place(X, text, name
     assert said == f"t.csv: row 1, column {name!r} {why}"
 
 
-def test_a_column_that_is_empty_is_an_error_that_names_it():
-    X = np.array([[1.0, NAN], [2.0, NAN]])
-    said = refused(DataError, fit, X, "standard", "mean", names=["age", "shoe"])
-    assert said == "column 'shoe' is empty in the training part: remove it"
-    text = {"colour": ["red", "blue"], "shoe": ["", ""]}
-    assert refused(DataError, fit, column(1, 2), text=text) == said
+def test_a_column_that_is_empty_in_the_training_part_is_zero():
+    X, text = np.array([[1.0, NAN], [2.0, NAN]]), {"colour": ["", ""]}
+    fitted = fit(X, "none", "median", text, names=["age", "shoe"])
+    assert fitted.inputs == ["age", "shoe", "shoe missing", "colour=missing"]
+    assert apply(fitted, X, text).tolist() == [[1, 0, 1, 1], [2, 0, 1, 1]]
 
 
 def test_sparse_rows_have_no_missing_numbers():
@@ -156,14 +157,71 @@ def test_sparse_rows_have_no_missing_numbers():
 # Categories
 
 
-def test_each_category_is_an_input_and_an_unknown_or_empty_cell_is_in_none_of_them():
+def test_each_category_is_an_input_and_so_are_missing_cells():
     X, colours = column(5, 6, 7), {"colour": ["red", "blue", ""]}
     fitted = fit(X, "none", "mean", colours, ["age"])
-    assert fitted.inputs == ["age", "colour=blue", "colour=red"]
+    assert fitted.inputs == ["age", "colour=blue", "colour=red", "colour=missing"]
     assert fitted.columns == ["age", "colour"]
-    assert apply(fitted, X, colours).tolist() == [[5, 0, 1], [6, 1, 0], [7, 0, 0]]
+    assert apply(fitted, X, colours).tolist() == [[5, 0, 1, 0], [6, 1, 0, 0], [7, 0, 0, 1]]
     others = {"colour": ["green", "redder", "red"]}
-    assert apply(fitted, X, others).tolist() == [[5, 0, 0], [6, 0, 0], [7, 0, 1]]
+    assert apply(fitted, X, others).tolist() == [[5, 0, 0, 0], [6, 0, 0, 0], [7, 0, 1, 0]]
+
+
+def test_two_values_are_one_input_and_any_other_cell_is_between_them():
+    X, text = column(1, 2), {"flag": ["yes", "no"]}
+    fitted = fit(X, "none", "mean", text)
+    assert fitted.inputs == ["x0", "flag=yes"]
+    assert apply(fitted, X, text)[:, 1].tolist() == [1, 0]
+    assert apply(fitted, X, {"flag": ["", "maybe"]})[:, 1].tolist() == [0.5, 0.5]
+
+
+def test_rare_categories_share_an_input_with_unknown_ones():
+    cells = ["a"] * 150 + ["b"] * 145 + ["c"] * 4 + ["d"]
+    X = np.zeros((300, 1))
+    fitted = fit(X, "none", "mean", {"k": cells})
+    assert fitted.inputs[1:] == ["k=a", "k=b", "k=other"]
+    asked = {"k": ["a", "c", "d", "new", ""]}
+    shown = apply(fitted, X[:5], asked)[:, 1:].tolist()
+    assert shown == [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
+
+
+def test_of_many_categories_the_frequent_ones_have_an_input():
+    cells = [f"v{k:03d}" for k in range(300) for _ in range(6 + k % 2)]
+    fitted = fit(np.zeros((len(cells), 1)), text={"k": cells})
+    assert len(fitted.inputs) == 1 + preprocess.MOST + 1
+    assert "k=v299" in fitted.inputs and "k=v298" not in fitted.inputs  # of 150 and 106
+
+
+def test_equal_numbers_are_one_category():
+    cells = ["1"] * 5 + ["1.0"] * 5 + ["2"] * 5 + ["3e0"] * 5
+    X = np.zeros((20, 1))
+    fitted = fit(X, text={"k": cells})
+    assert fitted.inputs[1:] == ["k=1", "k=2", "k=3e0"]
+    shown = apply(fitted, X[:5], {"k": ["1e0", "01", "2.0", "3", "x"]})[:, 1:].tolist()
+    assert shown == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
+    words = fit(X, text={"k": [*cells[:-1], "x"]})
+    assert "k=1.0" in words.inputs and apply(words, X[:1], {"k": ["2.0"]})[:, 1:].sum() == 0
+
+
+# Robust scaling
+
+
+def test_robust_scaling_is_by_median_and_interquartile_range_and_draws_in_what_is_far():
+    X = np.column_stack([np.arange(101.0), np.r_[np.zeros(90), np.arange(11.0)], np.full(101, 7.0)])
+    fitted = fit(X, "robust")
+    assert fitted.center.tolist() == [50, 0, 7] and fitted.scale.tolist() == [50, 5, 1]
+    given = np.array([[100, 10, 7], [1e300, -1e300, 8]])
+    x = np.array([[1, 2, 0], [2e298, -2e299, 1]])
+    np.testing.assert_allclose(apply(fitted, given), x / np.hypot(1, x / 3), rtol=1e-12)
+    assert abs(apply(fitted, given)).max() <= 3
+
+
+def test_robust_scaling_looks_at_so_many_rows_of_all_blocks(monkeypatch):
+    monkeypatch.setattr(preprocess, "SAMPLE", 50)
+    X = np.arange(1000.0)[:, None]
+    blocks = (table(X[start : start + 100]) for start in range(0, 1000, 100))
+    fitted = preprocess.fit("robust", "error", blocks, 1000)
+    assert abs(fitted.center.item() - 500) < 20 and abs(fitted.scale.item() - 500) < 20
 
 
 @pytest.mark.parametrize("kind", SCALERS)
@@ -172,7 +230,7 @@ def test_numbers_and_categories_are_scaled_together_after_missing_ones_are_fille
     X = np.where(rng.random((40, 1)) < 0.2, NAN, rng.integers(10, 90, (40, 1)))
     colours = rng.choice(["red", "green", "blue"], 40)
     shown = colours[:, None] == ["blue", "green", "red"]
-    inputs = np.hstack([SimpleImputer().fit_transform(X), shown])
+    inputs = np.hstack([SimpleImputer().fit_transform(X), np.isnan(X), shown])
     text = {"colour": colours.tolist()}
     taken = apply(fit(X, kind, "mean", text, ["age"]), X, text)
     expected = SCALERS[kind]().fit_transform(inputs)
@@ -183,7 +241,7 @@ def test_numbers_and_categories_are_scaled_together_after_missing_ones_are_fille
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_of_text_alone_are_enough_and_so_is_one_row(kind, missing):
     X, text = np.empty((2, 0)), {"colour": ["red", "blue"]}
-    assert apply(fit(X, kind, missing, text), X, text).shape == (2, 2)
+    assert apply(fit(X, kind, missing, text), X, text).shape == (2, 1)
     text = {"a": ["b"]}
     assert np.isfinite(apply(fit(column(7), kind, missing, text), column(8), text)).all()
 

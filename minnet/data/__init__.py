@@ -2,6 +2,7 @@
 `arrays` reads it as a `table`, and `preprocess` makes inputs of its columns."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,16 +12,28 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minnet.config import FILE, DataConfig, kind_of
-from minnet.data import arrays, preprocess, sources
+from minnet.data import arrays, kinds, preprocess, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.data.table import Reading, Table, arrange, labels, no_column, not_finite
+from minnet.data.table import Reading, Table, labels, not_finite, target_place
 from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, DataError, one_line
 
 SAMPLE = 1024  # rows of a part on the disk that a digest reads
 PARTS = ("train", "validation", "test")
-SHARD_KEYS = ("target", "header", "samples", "features", "classes", "noise", "generator_seed")
+SOURCES = ("", "validation_", "test_")
+TABLE_KEYS = ("target", "header", "drop", "categorical", "numeric", "missing_values")
+SHARD_KEYS = (
+    "target",
+    "header",
+    "drop",
+    "missing_values",
+    "samples",
+    "features",
+    "classes",
+    "noise",
+    "generator_seed",
+)
 
 
 @dataclass
@@ -70,13 +83,15 @@ class Part:
 
 @dataclass
 class Data:
-    """The rows of a source: y (N,) are indices of `classes`, the labels as they were given; parts
-    are row numbers, without empty ones; notes are for the user; reading: keywords of Reading."""
+    """The rows of a source: y (N,) are indices of `classes`, the labels as they were given; config
+    is that of the source with what was decided; parts are row numbers, without empty ones; notes
+    are for the user; reading: keywords of Reading."""
 
     name: str
     table: Table
     y: NDArray
     classes: NDArray
+    config: DataConfig = field(default_factory=DataConfig)
     parts: dict[str, NDArray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reading: dict[str, Any] = field(default_factory=dict)
@@ -89,27 +104,31 @@ def load(config: DataConfig, progress: Progress = None) -> Data:
         data = _own_files(config, progress)
     else:
         table, names = sources.load_set(config)
-        data = Data(config.source, table, *_classes(table, names))
-    split(data, config)
+        data = Data(config.source, table, *_classes(table, names), config)
+    split(data, data.config)
     return data
 
 
 def _own_files(config: DataConfig, progress: Progress) -> Data:
-    reading, notes, tables = _reading(config), list[str](), dict[str, Table]()
-    paths = (config.source, config.validation_source, config.test_source)
-    for part, path in zip(PARTS, paths, strict=True):
-        if not path:
+    reading, tables = _reading(config), dict[str, Table]()
+    for part, key in zip(PARTS, SOURCES, strict=True):
+        if not (path := getattr(config, f"{key}source")):
             continue
         table = sources.read(path, reading, progress)
         if not tables:
+            if table.order:
+                table, config = kinds.decide(table, config)
+            else:
+                _check_keys(config, table)
             train = table
-            _check_keys(config, train)
-            alike = {"target": reading.target, **train.reading, "header": reading.header}
-            reading = replace(reading, features=len(train.names), **alike)
+            how = {"text": (*reading.text, *train.text), "features": len(train.names)}
+            reading = Reading(**{**vars(reading), **how, **train.reading})
         elif table.sparse != train.sparse:
             hint = f"only one of it and {train.path} is sparse: give both in the same format"
             raise DataError(f"{table.path}: {hint}")
-        tables[part] = _usable(arrange(table, train.names, list(train.text)), config, notes)
+        else:
+            table = kinds.alike(table, train.names, list(train.text), reading)
+        tables[part] = _usable(table, config)
     stacked = list(tables.values())
     if stacked[1:] and any(isinstance(table.X, arrays.OnDisk) for table in stacked):
         table = arrays.below(stacked, arrays.OnDisk(stacked))
@@ -121,40 +140,54 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
     for k in np.setdiff1d(y, y[parts.pop("train")]):
         hint = f"is not in {config.source}, only in the other files: it cannot be learned"
         raise DataError(f"class {classes[k]} {hint}")
-    return Data(config.source, table, y, classes, parts, notes, train.reading)
+    notes = [note for table in stacked for note in table.notes]
+    whole: Any = {f"{key}source": _absolute(getattr(config, f"{key}source")) for key in SOURCES}
+    config = replace(config, **whole)
+    name = Path(train.path).name
+    return Data(name, table, y, classes, config, parts, notes, train.reading)
+
+
+def _absolute(path: str) -> str:
+    """The path as it is from any folder; "" and "-" stay."""
+    return str(Path(path).absolute()) if path.strip("-") else path
 
 
 def _reading(config: DataConfig) -> Reading:
     header = config.header if isinstance(config.header, bool) else None
-    target = -1 if config.target == "" else config.target
-    return Reading(target, header, tuple(config.categorical))
+    missing = tuple(map(str, config.missing_values))
+    return Reading(config.target, tuple(config.categorical), header, missing)
 
 
 def _check_keys(config: DataConfig, table: Table) -> None:
-    for name in ("target", "header"):
-        if "header" not in table.reading and getattr(config, name) != getattr(DataConfig(), name):
+    for name in TABLE_KEYS:
+        if getattr(config, name) != getattr(DataConfig(), name):
             raise ConfigError(f"data.{name}: has no effect on {table.path}, only on a text file")
 
 
-def _usable(table: Table, config: DataConfig, notes: list[str]) -> Table:
-    """The rows to learn from: without those with missing cells if these are to be dropped."""
-    for name in config.categorical:
-        if name not in table.text:
-            raise ConfigError(f"{table.path}: {no_column('categorical', name, table.columns)}")
-    for name in table.text:
-        if name not in config.categorical:
-            raise table.text_error(name)
+def _usable(table: Table, config: DataConfig) -> Table:
+    """The rows to learn from, without those with missing cells if these are to be dropped; a note
+    says what becomes of missing cells."""
     if config.missing == "error":
-        table.check(np.isnan, "fill it in, or set data.missing to mean, median or drop")
-    if config.missing == "drop" and table.first(np.isnan):
-        gaps = np.isnan(table.X).any(axis=1)
-        gaps |= np.any([cells == "" for cells in table.text.values()], axis=0)
-        counts = f"{gaps.sum():,} of {len(gaps):,} rows left out, as cells are missing"
-        notes.append(f"{table.path}: {counts}")
-        table = table.take(~gaps)
+        table.check(np.isnan, "fill it in, or set data.missing to median, mean or drop")
+    gaps = _gaps(table)
+    if not table.sparse and gaps.any():
+        rows = f"{gaps.any(axis=1).sum():,} of {len(gaps):,} rows"
+        what = f"{gaps.sum():,} cells in {rows} are missing: "
+        if config.missing == "drop":
+            what, table = f"{what}these rows are left out", table.take(~gaps.any(axis=1))
+        else:
+            what += f"numbers become the training part's {config.missing}, and an input says so"
+        table = replace(table, notes=[*table.notes, f"{table.path}: {what}"])
     if not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     return table
+
+
+def _gaps(table: Table) -> NDArray:
+    """Where cells are missing, (n, columns); none in sparse rows and those on the disk."""
+    text = [cells[:, None] == "" for cells in table.text.values()]
+    inside = isinstance(table.X, np.ndarray)
+    return np.hstack([np.isnan(table.X) if inside else np.zeros((len(table), 0), bool), *text])
 
 
 def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:
@@ -172,14 +205,12 @@ def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:
 
 def split(data: Data, config: DataConfig) -> None:
     """Fill data.parts, but for those that have a file of their own: the test part by scikit-learn's
-    `train_test_split`, stratified, then the validation part of the rest in the same way. Raises
-    DataError where a class has too few rows for that."""
+    `train_test_split`, stratified, then the validation part of the rest in the same way. A class of
+    one row is learned from; a part with fewer rows than classes is not stratified. Raises DataError
+    where there are too few rows for the parts."""
     from sklearn.model_selection import train_test_split
 
     y, parts, counts = data.y, data.parts, np.bincount(data.y)
-    if not parts and counts.min() < 2:
-        hint = "each needs at least 2, one to learn and one to test"
-        raise DataError(f"class {data.classes[counts.argmin()]} has 1 row: {hint}")
     rest = np.setdiff1d(np.arange(len(y)), np.concatenate([counts[:0], *parts.values()]))
     for part in ("test", "validation"):
         key, size = f"{part}_size", getattr(config, f"{part}_size")
@@ -188,8 +219,18 @@ def split(data: Data, config: DataConfig) -> None:
         # a class with one row left cannot be split: it stays in the training part
         alone = (np.bincount(y[rest], minlength=len(counts)) == 1)[y[rest]]
         rows, options = rest[~alone], {"random_state": config.split_seed}
+        if alone.any():
+            names = ", ".join(map(str, data.classes[y[rest[alone]]][:8]))
+            data.notes.append(f"too few rows for a {part} part: class {names}")
+        K = len(np.unique(y[rows]))
+        test = math.ceil(size * len(rows)) if size < 1 else size
+        stratify = y[rows] if min(test, len(rows) - test) >= K else None
+        if stratify is None:
+            data.notes.append(f"{part} part: too small for {K} classes, so not in proportion")
         try:
-            train, parts[part] = train_test_split(rows, test_size=size, stratify=y[rows], **options)
+            train, parts[part] = train_test_split(
+                rows, test_size=size, stratify=stratify, **options
+            )
         except ValueError as error:
             reason = f"does not split {len(rows)} rows: {one_line(error)}"
             raise DataError(f"data.{key} = {size} {reason}") from None
@@ -203,11 +244,12 @@ def fit(config: DataConfig, data: Data, team: Team = ALONE) -> Preprocessing:
     are read once, from first to last, by the first process of a team alone."""
     table, rows = data.table, data.parts["train"]
     if not isinstance(table.X, arrays.OnDisk):
-        return preprocess.fit(config.scale, config.missing, [table.take(rows)])
+        return preprocess.fit(config.scale, config.missing, [table.take(rows)], len(rows))
     D = len(table.names)
-    fitted = Preprocessing(table.names, None, np.zeros(D), np.zeros(D))
+    clip = config.scale == "robust" and not table.sparse
+    fitted = Preprocessing(table.names, None, np.zeros(D), np.zeros(D), clip=clip)
     if team.rank == 0:
-        fitted = preprocess.fit(config.scale, "error", _chosen(table, rows))
+        fitted = preprocess.fit(config.scale, "error", _chosen(table, rows), len(rows))
     return replace(fitted, center=team.add(fitted.center), scale=team.add(fitted.scale))
 
 
@@ -240,8 +282,17 @@ def shard(
 
 def _shard_blocks(config: DataConfig, progress: Progress) -> Iterator[Table]:
     if kind_of(config.source) == FILE:
-        for table in sources.blocks(config.source, _reading(config), progress):
-            _check_keys(config, table)
+        reading = _reading(config)
+        for table in sources.blocks(config.source, reading, progress):
+            if order := table.order:
+                left_out = {*kinds.named(table, "drop", config.drop)}
+                left_out.add(order[target_place(reading, order, table.named) or 0])
+                names = [name for name in order if name not in left_out]
+                how = replace(reading, columns=tuple(order), labels=False)
+                table = kinds.alike(table, names, [], how)
+                table.reading = {**table.reading, "columns": order}
+            else:
+                _check_keys(config, table)
             yield from table.blocks()
     else:
         table, names = sources.load_set(config)

@@ -3,6 +3,8 @@
 All of it is fitted on the training part and stored with the model.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,19 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.data.table import Table
+from minnet.data.table import Table, as_number
 from minnet.errors import DataError
 
-EMPTY = "is empty in the training part: remove it"
 TOO_LARGE = "holds numbers too large to be scaled: divide it first"
+RARE = 5  # a category of fewer training rows is rare; fewer than that, in less than 200 rows
+MOST = 256  # categories of a column that have an input of their own
+GAP, OTHER = "", "\0"  # stand for missing cells, and for rare or unknown categories
+SAMPLE = 1 << 17  # rows that "robust" scaling looks at
+CLIP = 3.0  # inputs farther out than this are drawn in: x / sqrt(1 + (x / CLIP)^2)
 
 
 @dataclass
 class Preprocessing:
     """How D columns of numbers, and columns of text, become the net's D' inputs.
 
-    fill (D,) replaces missing numbers; None where none may be missing. Each of a text column's
-    categories is an input: 1 in the rows that have it. Then x -> (x - center) / scale, both (D',).
+    fill (D,) replaces missing numbers; None where none may be missing. A column in `gaps` has an
+    input that is 1 where it is missing. Each of a text column's categories, and GAP and OTHER, is
+    an input: 1 in the rows that have it; if they are two, one input is 0 or 1, and 1/2 for any
+    other cell. Then x -> (x - center) / scale, both (D',), and with `clip` x / sqrt(1 + (x/3)^2)
+    (Holzmueller et al. 2024, smooth clipping).
     """
 
     names: list[str]
@@ -30,6 +39,8 @@ class Preprocessing:
     center: NDArray
     scale: NDArray
     categories: dict[str, list[str]] = field(default_factory=dict)
+    gaps: list[str] = field(default_factory=list)
+    clip: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -39,36 +50,50 @@ class Preprocessing:
     @property
     def inputs(self) -> list[str]:
         """The names of the net's D' inputs."""
-        pairs = self.categories.items()
-        return [*self.names, *(f"{name}={value}" for name, values in pairs for value in values)]
+        words, found = {GAP: "missing", OTHER: "other"}, [f"{name} missing" for name in self.gaps]
+        for name, values in self.categories.items():
+            pieces = values[1:] if len(values) == 2 else values
+            found += [f"{name}={words.get(value, value)}" for value in pieces]
+        return [*self.names, *found]
 
     def transform(self, table: Table) -> Any:
         """The inputs (n, D') in float64 of a table in memory with these columns. Sparse rows stay
-        sparse unless they have to be shifted. Raises DataError for a missing value if there was
-        none in training."""
+        sparse unless they have to be shifted. Raises DataError for a missing value if there may be
+        none."""
         if self.names and (self.fill is None or table.sparse):
             table.check(np.isnan, "the model was trained without missing values")
         X = self.encode(table)
-        if not table.sparse:
-            return (X - self.center) / self.scale
-        if self.center.any():
-            return (X.toarray() - self.center) / self.scale
-        X.data /= self.scale[X.indices]
+        if table.sparse and not self.center.any():
+            X.data /= self.scale[X.indices]
+            return X
+        X = (X.toarray() if table.sparse else X) - self.center
+        X /= self.scale
+        if self.clip:
+            X /= np.hypot(1, X / CLIP)  # hypot does not overflow
         return X
 
     def encode(self, table: Table) -> Any:
         """The inputs before they are scaled: missing numbers replaced, and the categories."""
         if table.sparse:
             return table.X.astype(np.float64)
-        X = table.X.astype(np.float64, copy=False)
+        D = len(self.names)
+        X = np.zeros((len(table), len(self.inputs)))
+        X[:, :D] = table.X
         if self.fill is not None:
-            X = np.where(np.isnan(X), self.fill, X)
-        blocks = [X]
+            missing = np.isnan(X[:, :D])
+            np.copyto(X[:, :D], self.fill, where=missing)
+            X[:, D : D + len(self.gaps)] = missing[:, [self.names.index(n) for n in self.gaps]]
+        j = D + len(self.gaps)
         for name, values in self.categories.items():
-            places = {value: k for k, value in enumerate(values)}
-            cells = np.array([places.get(cell, -1) for cell in table.text[name]])
-            blocks.append(cells[:, None] == np.arange(len(values)))
-        return np.hstack(blocks) if self.categories else X
+            k = codes(table.text[name], values)
+            if len(values) == 2:
+                X[:, j] = np.array([0, 1, 0.5])[k]
+                j += 1
+            else:
+                rows = np.flatnonzero(k < len(values))
+                X[rows, j + k[rows]] = 1
+                j += len(values)
+        return X
 
     def arrays(self) -> dict[str, NDArray]:
         """What to store as arrays."""
@@ -77,7 +102,8 @@ class Preprocessing:
 
     def about(self) -> dict[str, Any]:
         """What to store as JSON."""
-        return {"names": self.names, "categories": self.categories}
+        about = {"names": self.names, "categories": self.categories}
+        return about | {"gaps": self.gaps, "clip": self.clip}
 
     @classmethod
     def restore(cls, arrays: dict[str, NDArray], about: dict[str, Any]) -> "Preprocessing":
@@ -85,27 +111,51 @@ class Preprocessing:
         return cls(**({"fill": None} | arrays | about))
 
 
-def fit(scale: str, missing: str, blocks: Iterable[Table]) -> Preprocessing:
-    """Fitted on rows in blocks, of which the first decides on missing numbers and categories.
+def codes(cells: NDArray, values: list[str]) -> NDArray:
+    """The place of each cell (n,) among the values, for which 1, 1.0 and 1e0 are one if all of them
+    are numbers; else that of OTHER; len(values) where there is none."""
+    places: dict[Any, int] = {value: k for k, value in enumerate(values)}
+    rest, numbers = places.get(OTHER, len(values)), _numbers(values)
+    places = {GAP: len(values)} | dict(zip(numbers, range(len(values)), strict=False)) | places
+    words = {cell: places.get(cell) for cell in {*cells.tolist()}}
+    for cell, place in words.items():
+        if place is None:
+            words[cell] = places.get(as_number(cell), rest) if numbers else rest
+    return np.array([words[cell] for cell in cells.tolist()], np.intp)
 
-    `scale`: "standard", (x - mean) / sd; "minmax", to 0..1; or "none". Sparse rows are only
-    divided, by sd or max |x|; a constant column, by 1. `missing`: "mean", "median", or another word
-    where none may be missing. Raises DataError for a column that is empty or has too large numbers.
+
+def _numbers(values: list[str]) -> list[float]:
+    """The values as numbers; none unless all that are categories are numbers."""
+    numbers: list[Any] = [as_number(value) for value in values if value not in (GAP, OTHER)]
+    return [] if None in numbers else numbers
+
+
+def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Preprocessing:
+    """Fitted on n rows in blocks, of which the first decides on missing numbers and categories.
+
+    `scale`: "robust", (x - median) / interquartile range, and clipped; "standard", (x - mean) / sd;
+    "minmax", to 0..1; or "none". Sparse rows are only divided, by sd or max |x|; a constant column,
+    by 1. `missing`: "mean", "median", or another word where none may be missing. Raises DataError
+    for a column that is empty or has too large numbers.
     """
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
     fitted: Any = None
     scaler: Any = None
+    rows: list[NDArray] = []
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for block in blocks:
             if fitted is None:
                 fitted = _unscaled(missing, block)
                 minmax = MaxAbsScaler() if block.sparse else MinMaxScaler()
                 standard = StandardScaler(with_mean=not block.sparse)
-                scaler = {"standard": standard, "minmax": minmax}.get(scale)
+                scalers = {"standard": standard, "minmax": minmax}
+                scaler = (scalers | {"robust": standard if block.sparse else None}).get(scale)
             if scaler and len(block):
                 scaler.partial_fit(fitted.encode(block))
-        if scale == "standard":
+            elif scale == "robust":
+                rows.append(block.X[:: max(1, math.ceil(n / SAMPLE))].astype(np.float64))
+        if hasattr(scaler, "var_"):
             # scikit-learn would divide by 1 where the variance is beyond float64
             fitted.scale = np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
             fitted.center = scaler.mean_ if scaler.with_mean else fitted.center
@@ -113,20 +163,52 @@ def fit(scale: str, missing: str, blocks: Iterable[Table]) -> Preprocessing:
             fitted.center, fitted.scale = scaler.data_min_, 1 / scaler.scale_
         elif scaler:
             fitted.scale = scaler.scale_
+        elif rows:
+            D, fitted.clip = len(fitted.names), True
+            fitted.center[:D], fitted.scale[:D] = _robust(np.concatenate(rows), fitted.fill)
         _refuse(fitted.inputs, ~np.isfinite(fitted.center + fitted.scale), TOO_LARGE)
     return fitted
 
 
+def _robust(X: NDArray, fill: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Median and interquartile range of each column (n, D); where that is 0, half the range, as by
+    Holzmueller et al. 2024; for a constant column, 1."""
+    X = X if fill is None else np.where(np.isnan(X), fill, X)
+    low, center, high = np.percentile(X, [25, 50, 75], axis=0)
+    half = X.max(axis=0) / 2 - X.min(axis=0) / 2
+    scale = np.where(high > low, high - low, half)
+    return center, np.where(scale == 0, 1, scale)
+
+
 def _unscaled(missing: str, table: Table) -> Preprocessing:
-    fill = None
+    fill, gaps = None, list[str]()
     if missing in ("mean", "median") and not table.sparse:
-        _refuse(table.names, np.isnan(table.X).all(axis=0), EMPTY)
-        fill = (np.nanmean if missing == "mean" else np.nanmedian)(table.X, axis=0)
+        missing_cells = np.isnan(table.X)
+        X = np.where(missing_cells.all(axis=0), 0, table.X)
+        fill = (np.nanmean if missing == "mean" else np.nanmedian)(X, axis=0)
         _refuse(table.names, ~np.isfinite(fill), TOO_LARGE)
-    categories = {name: sorted({*cells.tolist()} - {""}) for name, cells in table.text.items()}
-    _refuse(list(categories), np.array([not values for values in categories.values()]), EMPTY)
-    D = len(table.names) + sum(map(len, categories.values()))
-    return Preprocessing(table.names, fill, np.zeros(D), np.ones(D), categories)
+        gaps = [table.names[j] for j in np.flatnonzero(missing_cells.any(axis=0))]
+    categories = {name: _categories(cells) for name, cells in table.text.items()}
+    fitted = Preprocessing(table.names, fill, np.zeros(0), np.ones(0), categories, gaps)
+    D = len(fitted.inputs)
+    fitted.center, fitted.scale = np.zeros(D), np.ones(D)
+    return fitted
+
+
+def _categories(cells: NDArray) -> list[str]:
+    """The values of a column (n,) that get an input: the frequent ones, sorted; GAP if cells are
+    missing, OTHER if values are rare. Of equal numbers, the first stands for all."""
+    counts = Counter(cells.tolist())
+    missing = counts.pop(GAP, 0)
+    if numbers := _numbers(words := sorted(counts)):
+        first: dict[float, str] = {}
+        for word, number in zip(words, numbers, strict=True):
+            if (same := first.setdefault(number, word)) != word:
+                counts[same] += counts.pop(word)
+    enough = min(RARE, 1 + len(cells) // 50)
+    frequent = [(count, word) for word, count in counts.items() if count >= enough]
+    kept = sorted(word for _, word in sorted(frequent, key=lambda pair: (-pair[0], pair[1]))[:MOST])
+    return kept + [GAP] * (missing > 0) + [OTHER] * (len(counts) > len(kept))
 
 
 def _refuse(names: list[str], bad: NDArray, what: str) -> None:

@@ -1,20 +1,26 @@
 """What the name of a source means: a data set of scikit-learn, a generator, a file, a folder."""
 
+import bz2
 import contextlib
 import gzip
 import importlib.util
 import inspect
 import io
+import lzma
+import re
+import reprlib
+import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minnet.config import BUNDLED, GENERATORS, DataConfig
-from minnet.data import arrays, delimited, svmlight
+from minnet.data import arrays, delimited, frames, svmlight
 from minnet.data.delimited import Progress
 from minnet.data.table import FINITE, Reading, Table, as_label, labels, not_finite
 from minnet.errors import ConfigError, DataError, MinnetError, one_line
@@ -24,26 +30,47 @@ LFW_MIN_FACES = 70  # people with fewer pictures are left out, as in scikit-lear
 SVMLIGHT, TEXT = (".svm", ".svmlight", ".libsvm"), (".csv", ".tsv")
 # how files begin that are often taken for tables
 FOREIGN = {
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"PK\x03\x04": "a zip or Excel file",
-    b"PAR1": "Parquet",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x89HDF": "HDF5",
-    b"\x80\x04\x95": "a pickle",
-    b"(\xb5/\xfd": "zstd",
-    b"\x93NUMPY": "a single .npy file",
+    rb"\x89PNG|\xff\xd8\xff|GIF8": "a picture",
+    rb"%PDF": "a PDF",
+    rb"(?i)\s*<(!doctype|html|\?xml|svg)": "HTML or XML",
+    rb"\xd0\xcf\x11\xe0": "an old or locked Excel workbook: save it as .xlsx, without a password",
+    rb"\x89HDF": "HDF5",
+    rb"\x80\x04\x95": "a pickle",
+    rb"\(\xb5/\xfd": "zstd",
+    rb"\x93NUMPY": "a single .npy file: save X and y in one .npz",
+}
+PACKED: dict[bytes, tuple[str, Any]] = {
+    b"\x1f\x8b": (".gz", gzip.open),
+    b"BZh": (".bz2", bz2.open),
+    b"\xfd7zXZ": (".xz", lzma.open),
 }
 
 
+@dataclass
+class _Source:
+    """An open file without its packing, `file`; as it is on the disk, `raw`; and how many bytes of
+    that were told to be read."""
+
+    path: Path
+    shown: str
+    raw: Any = None
+    file: Any = None
+    told: int = 0
+
+
 def read(path: str | Path, reading: Reading, progress: Progress = None) -> Table:
-    """The file or folder at `path`, checked but for rows on the disk; see `blocks`."""
-    try:
-        table = arrays.stack(blocks(path, reading, progress))
-    except MemoryError:
-        raise DataError(f"{one_line(path)}: {TOO_LARGE}") from None
-    table.check(np.isinf, FINITE)
+    """The file or folder at `path`, checked but for rows on the disk; see `blocks`. A column of
+    numbers in which text is found far below is text."""
+    with _opened(path) as source:
+        table = None
+        while table is None:
+            try:
+                table = arrays.stack(_blocks(source, reading, progress))
+            except delimited.Again as again:
+                reading = replace(reading, text=(*reading.text, *again.columns))
+        table.path = source.shown
+    if not table.order:
+        table.check(np.isinf, FINITE)
     if table.y is not None:
         table.y = labels(table)
     return table
@@ -51,27 +78,42 @@ def read(path: str | Path, reading: Reading, progress: Progress = None) -> Table
 
 def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Iterator[Table]:
     """The rows of a file or folder, a block at a time, with labels and numbers not checked yet.
-    `progress` is told how many more of the file's bytes were read. Raises ConfigError where the
-    target is not a column, HeaderUnclear, and DataError for everything else."""
-    path, shown, told = Path(path), one_line(path), 0
+    `progress` is told how many more of the file's bytes were read, fewer where it begins again.
+    Raises ConfigError where the target is not a column, and DataError for everything else."""
+    with _opened(path) as source:
+        yield from _blocks(source, reading, progress)
+
+
+def _blocks(source: _Source, reading: Reading, progress: Progress) -> Iterator[Table]:
+    if not source.file:
+        yield arrays.read(source.path, reading.labels)
+        return
+    source.file.seek(0)
+    for table in _reader(source.path, source.file.peek(1))(source.file, reading):
+        if progress:
+            progress(source.raw.tell() - source.told)
+            source.told = source.raw.tell()
+        table.path = source.shown
+        yield table
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[_Source]:
+    """The source, open; errors name it."""
+    path, shown = Path(path), "stdin" if str(path) == "-" else one_line(path)
     try:
         if path.is_dir() or (path.suffix == ".npz" and path.exists()):
-            yield arrays.read(path, reading.labels)
+            yield _Source(path, shown)
             return
         if path.exists() and not path.is_file():
             raise DataError("is not a file: save the data in one")
-        with path.open("rb", 0) as raw:
-            file: Any = io.BufferedReader(raw, 1 << 17)
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                file = gzip.GzipFile(fileobj=file)
-            for table in _reader(path, file.peek(1))(file, reading):
-                if progress:
-                    progress(raw.tell() - told)
-                    told = raw.tell()
-                table.path = shown
-                yield table
+        with io.BytesIO(sys.stdin.buffer.read()) if shown == "stdin" else path.open("rb", 0) as raw:
+            inner, file = _unpacked(path, raw)
+            yield _Source(inner, shown, raw, file)
     except MinnetError as error:
-        raise type(error)(f"{shown}: {error}") from None
+        kind = ConfigError if isinstance(error, ConfigError) else DataError
+        lines = str(error).splitlines()
+        raise kind("\n".join(f"{shown}: {line}" for line in lines)) from None
     except MemoryError:
         raise DataError(f"{shown}: {TOO_LARGE}") from None
     except Exception as error:  # damaged archives can raise anything
@@ -79,14 +121,31 @@ def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Ite
         raise DataError(f"{shown}: cannot be read: {reason}") from None
 
 
+def _unpacked(path: Path, file: Any) -> tuple[Path, Any]:
+    """The name of a file in all of its archives, and the file."""
+    file = io.BufferedReader(file, 1 << 17)
+    for magic, (suffix, unpack) in PACKED.items():
+        if file.peek(8).startswith(magic):
+            return _unpacked(path.with_suffix("") if path.suffix == suffix else path, unpack(file))
+    if file.peek(8).startswith(b"PK") and path.suffix not in frames.WORKBOOKS:
+        archive = zipfile.ZipFile(file)
+        inside = [name for name in archive.namelist() if not re.search("/$|^__MACOSX/", name)]
+        if "xl/workbook.xml" in inside:
+            return path, file
+        if len(inside) != 1:
+            names = reprlib.repr(inside)[1:-1] or "none"
+            raise DataError(f"is a zip of {len(inside)} files, not of one: {names}")
+        return _unpacked(Path(inside[0]), archive.open(inside[0]))
+    return path, file
+
+
 def _reader(path: Path, start: bytes) -> Callable[[Any, Reading], Iterator[Table]]:
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if suffix in SVMLIGHT or (suffix not in TEXT and svmlight.START.match(start)):
+    if path.suffix in SVMLIGHT or (path.suffix not in TEXT and svmlight.START.match(start)):
         return svmlight.blocks
-    for magic in FOREIGN:
-        if start.startswith(magic):
-            raise DataError(f"is {FOREIGN[magic]}: save it as CSV in UTF-8")
-    return delimited.blocks
+    for pattern, what in FOREIGN.items():
+        if re.match(pattern, start):
+            raise DataError(f"is no table but {what}")
+    return frames.reader(path.suffix, start) or delimited.blocks
 
 
 def load_set(config: DataConfig) -> tuple[Table, Any]:

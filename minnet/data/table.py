@@ -13,11 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.errors import DataError, did_you_mean, short
+from minnet.errors import ConfigError, DataError, did_you_mean, short
 
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))  # in upper or lower case
+WORDS = "#n/a #na -1.#ind -1.#qnan -nan 1.#ind 1.#qnan <na> n/a na nan none null"
+# what pandas reads as missing, in upper or lower case, and three marks that people write
+MISSING = frozenset(("", "#n/a n/a", "?", "-", ".", *WORDS.split()))
+AMOUNT = re.compile(r"([-+]?)[$€£¥]?\s*([^\s%€](?:.*[^\s%€])?)\s*€?\s*(%?)")
+GROUPED = {  # thousands are grouped by these, if the decimal mark is a point, or a comma
+    ".": re.compile(
+        r"([-+]?[1-9]\d{0,2}(?:([, '\u00a0\u202f\u2019])\d{3})(?:\2\d{3})*)(?:\.(\d*))?"
+    ),
+    ",": re.compile(
+        r"([-+]?[1-9]\d{0,2}(?:([. '\u00a0\u202f\u2019])\d{3})(?:\2\d{3})*)(?:,(\d*))?"
+    ),
+}
 BLOCK = 1 << 19  # numbers in memory at a time, where rows are passed over in blocks
 SPARSE = 1 << 12  # sparse rows in memory at a time
+LABEL = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d+)?", re.ASCII)  # 007 is text
+TARGETS = ["target", "label", "class", "y"]  # what the column of labels is often called
 Test = Callable[[Any], Any]  # of each number
 FINITE = "every value must be a finite number"
 
@@ -26,15 +39,20 @@ FINITE = "every value must be a finite number"
 class Reading:
     """How to read a file.
 
-    target: the column of labels, by name or index; None if there is none. header: whether line 1
-    holds names; None to detect it. categorical: columns to read as text. labels: whether they are
-    needed; if not, the target may be missing, as it is from a file of just `features` columns.
-    Svmlight: `features` is D; `base` is the lowest index, 0 or 1, None to detect it.
+    target: the column of labels, by name or place, which is read as text; "": the one that is
+    called so, else the last; None if there is none. text: other columns to read as text. header:
+    whether the first row holds names; None to detect it. missing: cells that are missing, besides
+    MISSING. decimal: the decimal mark where the file does not show it, "" if it is not known.
+    columns: all those of the training file, in order. Where no labels are needed, the target may
+    be missing. Svmlight: `features` is D; `base` is the lowest index, 0 or 1, None to detect it.
     """
 
-    target: str | int | None = -1
+    target: str | int | None = ""
+    text: tuple[str | int, ...] = ()
     header: bool | None = None
-    categorical: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = ""
+    columns: tuple[str, ...] = ()
     labels: bool = True
     features: int | None = None
     base: int | None = None
@@ -44,9 +62,10 @@ class Reading:
 class Table:
     """Rows of columns of numbers, X, and of text. A missing cell is NaN in X, and "" in text.
 
-    `numbers`: what messages call the rows, such as their lines; None: their places from 0. `named`:
-    whether the columns have names of their own. `reading`: how a text file was read, as keywords of
-    Reading. The rows of an arrays.OnDisk are read, and checked, when they are taken.
+    `order`: all columns as the file has them, if text is among them. `numbers`: what messages call
+    the rows, such as their lines; None: their places from 0. `named`: whether the columns have
+    names of their own. `reading`: how a text file was read, as keywords of Reading. `notes`: what
+    reading decided. The rows of an arrays.OnDisk are read, and checked, when they are taken.
     """
 
     path: str
@@ -57,6 +76,8 @@ class Table:
     numbers: NDArray | None = None  # (n,)
     named: bool = False
     reading: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -68,13 +89,13 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """The names of all columns, those of numbers first."""
-        return [*self.names, *self.text]
+        """The names of all columns, as the file has them, or those of numbers first."""
+        return self.order or [*self.names, *self.text]
 
     @property
     def unit(self) -> str:
         """What `numbers` count: the lines of a text file, or rows."""
-        return "line" if self.reading else "row"
+        return "line" if {"header", "base"} & self.reading.keys() else "row"
 
     def place(self, row: int, column: str) -> str:
         """The start of a message: "FILE: line 7, column 'age'"."""
@@ -138,18 +159,31 @@ def places(which: Any, n: int) -> NDArray:
     return np.flatnonzero(which) if which.dtype == bool else which
 
 
-def as_number(cell: str) -> float | None:
-    """The number in a cell, NaN if it is missing, None if it is text.
+def as_number(cell: str, decimal: str = ".") -> float | None:
+    """The number in a cell, NaN if it is missing, None if it is text. Thousands may be grouped, a
+    currency sign may be in front; 4 % is 0.04.
 
-    >>> [as_number(cell) for cell in (" 1e3", "NA", "1_0", "0x10")]
-    [1000.0, nan, None, None]
+    >>> [as_number(cell) for cell in (" 1e3", "NA", "1_0", "0x10", "$4,350.5", "40,3", "4 %")]
+    [1000.0, nan, None, None, 4350.5, None, 0.04]
+    >>> [as_number(cell, decimal=",") for cell in ("40,3", "1.234,5", "1.234", "1.23")]
+    [40.3, 1234.5, 1234.0, None]
     """
+    cell = cell.strip()
+    if cell.lower() in MISSING:
+        return math.nan
+    sign, body, percent = (AMOUNT.fullmatch(cell) or AMOUNT.fullmatch("x")).groups()  # type: ignore
+    if grouped := GROUPED[decimal].fullmatch(body):
+        whole, mark, rest = grouped.groups()
+        body = f"{whole.replace(mark, '')}.{rest or '0'}"
+    elif decimal == ",":
+        body = body.replace(",", ".") if "." not in body else "text"
+    if not body.isascii() or "_" in body or (sign and body[0] in "+-"):
+        return None
     try:
-        if cell.isascii() and "_" not in cell:
-            return float(cell)
+        number = float(sign + body)
     except ValueError:
-        pass
-    return None if as_text(cell) else math.nan
+        return None
+    return number / 100 if percent else number
 
 
 def as_text(cell: str) -> str:
@@ -158,10 +192,31 @@ def as_text(cell: str) -> str:
     return "" if cell.lower() in MISSING else cell
 
 
+def place_of(column: str | int, names: list[str]) -> int | None:
+    """The place of a column, given by name or place, from the end if negative; None if there is
+    none."""
+    if isinstance(column, str):
+        return names.index(column) if column in names else None
+    return column % len(names) if -len(names) <= column < len(names) else None
+
+
+def target_place(reading: Reading, names: list[str], named: bool) -> int | None:
+    """The place of the column of labels among all columns; None if there is none. Raises
+    ConfigError where labels are needed."""
+    if reading.target is None:
+        return None
+    if reading.target == "":
+        usual = [j for j, name in enumerate(names) if named and name.lower() in TARGETS]
+        return min(usual, key=lambda j: TARGETS.index(names[j].lower()), default=len(names) - 1)
+    place = place_of(reading.target, names)
+    if place is None and reading.labels:
+        raise ConfigError(no_column("target", reading.target, names))
+    return place
+
+
 def no_number(cell: str) -> str:
     """The end of a message about a cell of text among numbers."""
-    advice = "correct it, or train with the column in data.categorical"
-    return f"holds {short(cell)}, not a number: {advice}"
+    return f"holds {short(cell)}, not a number: correct it"
 
 
 def not_finite(x: NDArray) -> NDArray:
@@ -171,20 +226,18 @@ def not_finite(x: NDArray) -> NDArray:
 
 def labels(table: Table) -> NDArray:
     """The table's labels (n,), checked: whole numbers, bool or str objects. Those of a text file
-    are whole numbers if all of them can be. Raises DataError."""
+    are numbers if all of them are, without zeros in front. Raises DataError."""
     y: Any = np.asarray(table.y)
     if y.dtype.kind in "USO":
         words = {label: as_label(label) for label in set(y.tolist())}
         y = np.array([words[label] for label in y.tolist()], object)
         _refuse(table, y == "", "has no label: give one, or remove the row")
-        # 007 is not 7
-        texts = (as_number(w) is None or re.match(r"0\d", w) for w in words.values())
-        if "header" not in table.reading or any(texts):
+        if "columns" not in table.reading or not all(map(LABEL.fullmatch, words.values())):
             return y
         try:
             return y.astype(np.int64)
         except (ValueError, OverflowError):
-            y = y.astype(np.float64)
+            return y.astype(np.float64)
     if y.dtype.kind == "f":
         with np.errstate(over="ignore"):  # float16 takes 2**63 for infinity
             bad = ~((y == np.round(y)) & (np.abs(y) < 2**63))
@@ -210,39 +263,8 @@ def _refuse(table: Table, bad: NDArray, what: str) -> None:
         raise DataError(f"{place} {what.format(table.y[row])}")  # type: ignore[index]
 
 
-def arrange(table: Table, names: list[str], text: list[str]) -> Table:
-    """The table with the columns of the training file, by name if both have names, else by place.
-
-    Raises DataError for a column that is missing, unknown, or has text instead of numbers or
-    numbers instead of text.
-    """
-    have, want = table.columns, [*names, *text]
-    if (table.names, list(table.text)) == (names, text):
-        return table
-    default = names == [f"x{j}" for j in range(len(names))]
-    if not table.named or (default and not {*have} & {*want}):
-        if len(have) != len(want):
-            counts = f"{len(have)} feature columns, the training file {len(want)}"
-            raise DataError(f"{table.path}: has {counts}")
-        if table.text or text:
-            hint = "its columns of text have no names: give both files a header"
-            raise DataError(f"{table.path}: {hint}")
-        return replace(table, names=names)
-    for name in [*want, *have]:
-        if name not in have:
-            raise DataError(f"{table.path}: has no column {name!r}, which the training file has")
-        if name not in want:
-            what = f"has a column {name!r}, which the training file does not have: remove it"
-            raise DataError(f"{table.path}: {what}")
-        if name in names and name in table.text:
-            raise table.text_error(name)
-        if name in text and name not in table.text:
-            raise DataError(f"{table.path}: column {name!r} has numbers instead of text")
-    X = table.X[:, [table.names.index(name) for name in names]]
-    return replace(table, names=names, X=X, text={name: table.text[name] for name in text})
-
-
-def no_column(kind: str, column: str, names: list[str]) -> str:
-    """The end of a message about a target or categorical column that is not in the file."""
-    hint = did_you_mean(column, names) or f"; it has {reprlib.repr(names)[1:-1]}"
-    return f"has no {kind} column {column!r}{hint}"
+def no_column(kind: str, column: str | int, names: list[str]) -> str:
+    """The end of a message about a column that is not in the file."""
+    hint = "" if isinstance(column, int) else did_you_mean(column, names)
+    hint = hint or f"; it has {reprlib.repr(names)[1:-1]}"
+    return f"has no {f'{kind} column'.strip()} {column!r}{hint}"

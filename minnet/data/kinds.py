@@ -1,0 +1,280 @@
+"""What each column of a table is: labels, numbers, categories, or nothing to learn from, and why.
+
+`decide` looks at the training file, and says each decision in a line; the config may overrule it.
+`alike` gives another file the same columns.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnet.config import DataConfig
+from minnet.data.table import FINITE, Reading, Table, as_number, no_column, place_of, target_place
+from minnet.errors import ConfigError, DataError, short
+
+NUMBERS, CATEGORIES, DROPPED = "numbers", "categories", "as data.drop says"
+STRAYS, DISTINCT = 0.05, 20  # a column of more different numbers may have so much text among them
+CLASSES = 50  # more different numbers are a quantity, not classes
+SHOWN = 8  # names in a note
+_TIME = r"(?:[T ,]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?:Z| ?[+-]\d\d:?\d\d| UTC)?)?"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+DATE = re.compile(
+    rf"(?:\d{{4}}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2(?:\d\d){{1,2}}"
+    rf"|(?i:\d\d?[- ]?{_MONTH}[- ,]*(?:\d\d){{1,2}}|{_MONTH} \d\d?,? \d{{4}})){_TIME}"
+)
+
+
+def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
+    """The table with the columns to learn from, and with labels y as text; and the config with what
+    was decided. Raises ConfigError for a column that is not there, and DataError, which says all
+    that is wrong with the table at once."""
+    reading = Reading(config.target)
+    target = target_place(reading, table.order, table.named)
+    label, asked = table.order[target or 0], dict[str, str]()
+    kinds, numbers = dict[str, str](), dict[str, NDArray]()
+    for key, kind in (("drop", DROPPED), ("categorical", CATEGORIES), ("numeric", NUMBERS)):
+        asked |= dict.fromkeys(named(table, key, getattr(config, key)), kind)
+    notes, problems = list(table.notes), list[str]()
+    for name in [name for name in table.order if name != label]:
+        kinds[name], x, strays = _kind(table, name, asked.get(name, ""))
+        if kinds[name] == NUMBERS:
+            numbers[name] = x
+            notes += _about_strays(table, name, strays)
+            problems += _infinite(table, name, x)
+            if name in asked and np.isnan(x).all():
+                problems.append(str(table.text_error(name)))
+    problems += _of_labels(table, label, kinds, asked.get(label) == CATEGORIES)
+    if problems:
+        raise DataError("\n".join(problems))
+    categories = [name for name in kinds if kinds[name] == CATEGORIES]
+    if not numbers and not categories:
+        raise DataError(f"{table.path}: has no column to learn from: {_left_out(kinds)}")
+    notes += _told(table, config, label, kinds)
+    missing = [str(value) for value in config.missing_values]
+    header = {"header": config.header if isinstance(config.header, bool) else None}
+    how = {**table.reading, "target": label if table.named else target, "columns": table.order}
+    how |= {"missing": missing} | (header if "header" in how else {})
+    decided = _with_columns(table, numbers, categories, label)
+    decided = replace(decided, order=[], notes=notes, reading=how)
+    dropped = [name for name in kinds if name not in numbers and name not in categories]
+    keys: Any = {"categorical": categories, "numeric": list(numbers), "drop": dropped}
+    return _labelled(decided), replace(config, target=how["target"], **keys)
+
+
+def named(table: Table, key: str, columns: Iterable[str | int]) -> list[str]:
+    """The names of columns that a key has by name or place. Raises ConfigError."""
+    names = []
+    for column in columns:
+        if (place := place_of(column, table.order)) is None:
+            raise ConfigError(f"{table.path}: {no_column(f'data.{key}', column, table.order)}")
+        names.append(table.order[place])
+    return names
+
+
+def _with_columns(
+    table: Table, numbers: dict[str, NDArray], text: Iterable[str], label: str | None
+) -> Table:
+    """The table with these columns of numbers and of text, and these labels. X is not copied if its
+    columns stay."""
+    X, y = table.X, table.y
+    if list(numbers) != table.names or any(name in table.text for name in numbers):
+        X = np.empty((len(table), len(numbers)))
+        for j, x in enumerate(numbers.values()):
+            X[:, j] = x
+    if label is not None:
+        y = table.text[label]
+    text = {name: table.text[name] for name in text}
+    return replace(table, names=list(numbers), X=X, text=text, y=y)
+
+
+def _labelled(table: Table) -> Table:
+    """The rows that have a label."""
+    if table.y is None or not (gaps := table.y == "").any():
+        return table
+    note = f"{table.path}: {gaps.sum():,} of {len(gaps):,} rows have no label, and are left out"
+    return replace(table.take(~gaps), notes=[*table.notes, note])
+
+
+def _kind(table: Table, name: str, asked: str) -> tuple[str, NDArray, NDArray]:
+    """What a column is, or why it is left out; its numbers (n,), and the rows of text among them"""
+    if asked in (CATEGORIES, DROPPED):
+        return asked, np.zeros(0), np.zeros(0)
+    x, strays = _numbers(table, name, table.reading.get("decimal", "."))
+    words = {*table.text[name].tolist()} - {""} if name in table.text else set[str]()
+    found, n, k = x[~np.isnan(x)], len(x), len(strays)
+    if asked or not k or (k <= STRAYS * (k + len(found)) and len({*found.tolist()}) > DISTINCT):
+        kind = asked or ("" if k else _no_use(found, n)) or NUMBERS
+    elif len(words) == 1 and "" not in table.text[name]:
+        kind = "constant"
+    elif all(map(DATE.fullmatch, words)):
+        kind = "a date"
+    elif n > 1 and len(words) > (n / 2 if n > 5 * DISTINCT else n - 1):
+        kind = "unique text" if len(words) == n else "text that hardly repeats"
+    else:
+        kind = CATEGORIES
+    return kind, x, strays
+
+
+def _no_use(x: NDArray, n: int) -> str:
+    """Why a column with these numbers in its n rows is left out; empty if it is not."""
+    if not len(x) or (len(x) == n and (x == x[0]).all()):
+        return "constant" if len(x) else "empty"
+    counts = len(x) == n > 2 and np.ptp(x) == n - 1 and (x == np.round(x)).all()
+    return "a running number" if counts and len(np.unique(x)) == n else ""
+
+
+def _numbers(table: Table, name: str, decimal: str) -> tuple[NDArray, NDArray]:
+    """A column as numbers (n,), NaN where there are none, and the rows in which there is text."""
+    if name not in table.text:
+        return table.X[:, table.names.index(name)], np.zeros(0)
+    column = table.text[name].tolist()
+    known = {cell: as_number(cell, decimal) for cell in {*column}}
+    strays = {cell for cell, number in known.items() if number is None}
+    rows = [i for i, cell in enumerate(column) if cell in strays] if strays else []
+    return np.array([known[cell] for cell in column], np.float64), np.array(rows, int)
+
+
+def _about_strays(table: Table, name: str, rows: NDArray) -> list[str]:
+    if not len(rows):
+        return []
+    first = f"holds {short(table.text[name][rows[0]])}"
+    more = f", and {len(rows) - 1:,} more cells no number either" if len(rows) > 1 else ""
+    return [f"{table.place(rows[0], name)} {first}, no number{more}: taken as missing"]
+
+
+def _infinite(table: Table, name: str, x: NDArray) -> list[str]:
+    if not (bad := np.isinf(x)).any():
+        return []
+    return [f"{table.place(int(bad.argmax()), name)} holds {x[bad.argmax()]}: {FINITE}"]
+
+
+def _of_labels(table: Table, label: str, kinds: dict[str, str], classes: bool) -> list[str]:
+    """What is wrong with the column of labels; `classes`: the user says that it is none."""
+    words = {*table.text[label].tolist()} - {""}
+    n, K = np.count_nonzero(table.text[label] != ""), len(words)
+    numbers = [as_number(word) for word in words]
+    what = f"{table.path}: the target, column {label!r}, "
+    if not words:
+        return [f"{what}has no label in any row"]
+    if K == 1:
+        return [f"{what}has only one class, {short(*words)}"]
+    hint = "; ".join(filter(None, ["minnet classifies", _class_columns(table, label, kinds)]))
+    if classes:
+        return []
+    if None not in numbers:
+        whole = all(number % 1 == 0 for number in numbers if number)
+        if K > CLASSES or (K > DISTINCT and n < DISTINCT * K) or (K > 10 and not whole):
+            return [f"{what}looks like a quantity, with {K:,} different numbers: {hint}"]
+    elif n > DISTINCT and n / 2 < K:
+        return [f"{what}has {K:,} different labels in {n:,} rows, like an id: {hint}"]
+    return []
+
+
+def _class_columns(table: Table, label: str, kinds: dict[str, str]) -> str:
+    """Which other columns may be classes."""
+    found = []
+    for name, kind in kinds.items():
+        if kind == CATEGORIES or (kind == NUMBERS and name not in table.text):
+            values = {*cells(table, name).tolist()} - {""}
+            whole = kind == CATEGORIES or all("." not in value for value in values)
+            found += [name] if 1 < len(values) <= DISTINCT and whole else []
+    return f"its classes may be in {_listed(found)}: name one as data.target" if found else ""
+
+
+def _told(table: Table, config: DataConfig, label: str, kinds: dict[str, str]) -> list[str]:
+    """A line for each decision that the config does not already have."""
+    lines = []
+    if config.target == "":
+        lines.append(
+            f"target: {label!r}, {'by its name' if label != table.order[-1] else 'the last column'}"
+        )
+    asked = {*config.numeric, *config.categorical, *config.drop}
+    for kind in (NUMBERS, CATEGORIES):
+        names = [name for name in kinds if kinds[name] == kind]
+        if {*names} - asked:
+            lines.append(f"{kind}: {_listed(names)}")
+    if {name for name, kind in kinds.items() if kind not in (NUMBERS, CATEGORIES)} - asked:
+        lines.append(f"left out: {_left_out(kinds)}")
+    return lines
+
+
+def _left_out(kinds: dict[str, str]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind not in (NUMBERS, CATEGORIES):
+            reasons.setdefault(kind, []).append(name)
+    return "; ".join(f"{_listed(names)} ({reason})" for reason, names in reasons.items())
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(short, names[:SHOWN])) + more
+
+
+def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> Table:
+    """The table of another file with the columns of the training file, by name if both have names,
+    else by place; `reading` is how that was read. Labels are in y, if the file has any. Raises
+    DataError for columns that are missing, and for one with more text than numbers."""
+    have, want, columns = table.columns, [*names, *text], [*reading.columns]
+    place = target_place(replace(reading, labels=False), columns or have, table.named)
+    label = None if place is None else (columns or have)[place]
+    if not columns:  # the model was trained on a data set or an array
+        label = None if label in want else label
+        columns = [*want, label or "label"]
+    unnamed = all(re.fullmatch(r"x\d+", name) for name in want)
+    if not table.named or (unnamed and not {*have} & {*want}):
+        kept = [name for name in columns if name in want]
+        orders = [columns, [name for name in columns if name != label], kept]
+        orders = [names for names in orders[0 if table.order else 2 :] if len(names) == len(have)]
+        if not orders:
+            counts = f"{len(have)} columns without names of their own"
+            what = f"the model takes {len(kept)}: {_listed(kept)}"
+            raise DataError(f"{table.path}: has {counts}; {what}")
+        order = orders[0]
+        called = dict(zip(have, order, strict=True))
+        table = replace(
+            table,
+            names=[called[name] for name in table.names],
+            text={called[name]: cells for name, cells in table.text.items()},
+            order=order,
+        )
+        have = order
+    elif missing := [name for name in want if name not in have]:
+        what = "which the training file has"
+        raise DataError(f"{table.path}: has no column {_listed(missing)}, {what}")
+    if not table.text and not text:
+        places = [table.names.index(name) for name in names]
+        same = table.names == names
+        return replace(table, names=names, X=table.X if same else table.X[:, places])
+    notes, problems, numbers = list(table.notes), list[str](), dict[str, NDArray]()
+    decimal = table.reading.get("decimal", reading.decimal) or "."
+    for name in names:
+        numbers[name], strays = _numbers(table, name, decimal)
+        if len(strays) > np.count_nonzero(~np.isnan(numbers[name])):
+            problems.append(str(table.text_error(name)))
+        problems += _infinite(table, name, numbers[name])
+        notes += _about_strays(table, name, strays)
+    if problems:
+        raise DataError("\n".join(problems))
+    if extra := [name for name in have if table.named and name not in (*columns, *want)]:
+        notes.append(f"{table.path}: columns that the model does not know: {_listed(extra)}")
+    words = {name: cells(table, name) for name in text}
+    if label in table.text:
+        words[label] = table.text[label]
+    elif table.y is None and reading.labels:
+        raise DataError(f"{table.path}: has no column of labels, {label!r} in the training file")
+    table = replace(table, text=table.text | words, notes=notes)
+    table = _with_columns(table, numbers, text, label if label in words else None)
+    return _labelled(table) if reading.labels else table
+
+
+def cells(table: Table, name: str) -> NDArray:
+    """A column as text (n,); whole numbers without a point."""
+    if name in table.text:
+        return table.text[name]
+    x = table.X[:, table.names.index(name)].tolist()
+    return np.array(["" if v != v else f"{v:.17g}" for v in x], object)
