@@ -129,7 +129,7 @@ def test_the_command_predicts_what_python_does_and_the_net_itself(run, colours):
     assert loaded.classes_.tolist() == KINDS.tolist()
     assert loaded.feature_names_in_.tolist() == NAMES
     assert loaded.feature_names_in_.dtype == object
-    assert minnet.load(colours).feature_names_in_.tolist() == [*NAMES, "colour", "zip"]
+    assert minnet.load(colours).feature_names_in_.tolist() == [*NAMES, "zip", "colour"]
     assert loaded.score(X, KINDS[Y]) == (loaded.predict(X) == KINDS[Y]).mean() > 0.5
 
 
@@ -270,15 +270,15 @@ def test_missing_cells_and_unknown_words_are_what_they_were_in_training_and_are_
     columns["width"] = ["", "NA", "5.5", "?"]
     answer = command("predict", colours, write_csv("rows.csv", columns), "--proba")
     fitted, inputs = minnet.load(colours).preprocessing, np.zeros((4, 9))
-    assert fitted.inputs[4:] == ["colour=blue", "colour=red", "zip=3011", "zip=8001", "zip=9999"]
+    assert fitted.inputs[4:] == ["zip=3011", "zip=8001", "zip=9999", "colour=blue", "colour=red"]
     inputs[:, :4] = X[:4]
     inputs[:, 0] = np.where([1, 1, 0, 1], fitted.fill[0], 5.5)
-    inputs[0, [5, 7]] = 1
+    inputs[0, [5, 8]] = 1
     p = np.array([row[1:] for row in rows_of(answer, notes=2)], float)
     assert p.tolist() == by_hand(minnet.load(colours), inputs).tolist()
     told = [
-        "rows.csv: column 'colour' has values that the model does not know: 'green' and 1 more",
         "rows.csv: column 'zip' has values that the model does not know: '77'",
+        "rows.csv: column 'colour' has values that the model does not know: 'green' and 1 more",
     ]
     assert answer.notes() == told
     assert command("predict", colours, "rows.csv", "--out", "answers.csv").notes() == told
@@ -467,13 +467,13 @@ def test_rows_that_do_not_fit_are_a_data_error_of_one_line():
 
 
 def test_a_model_that_is_loaded_is_the_one_that_was_saved():
-    model = made(categories={"colour": ["blue", "red"]})
+    model = made(categories={"size": ["S"], "colour": ["blue"]})
     model.save(Path("a.npz"))
     loaded = minnet.load("a.npz")
     assert (loaded.net.theta == model.net.theta).all()
     assert loaded.net.layer_sizes == [6, 5, 3]
     assert (loaded.reading, loaded.source) == (model.reading, "made.csv")
-    assert loaded.preprocessing.categories == {"colour": ["blue", "red"]}
+    assert loaded.preprocessing.inputs == model.preprocessing.inputs  # in this order
     loaded.net.theta[:] = 0  # and its net is one to train on
     assert loaded.net.loss_and_gradient(np.ones((1, 6)), [0])[1].shape == loaded.net.theta.shape
     loaded.save(Path("b.npz"))
