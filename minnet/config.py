@@ -82,7 +82,9 @@ class DataConfig:
     validation_size: int | float = key(0.2, "validation part of the rest; 0: none", FROM_0)
     split_seed: int = key(0, "which rows are in which part", SEED)
     scale: str = key(
-        "robust", "scaling of inputs", choices=("robust", "standard", "minmax", "none")
+        "piecewise",
+        "scaling of inputs; piecewise: robust, and what share of each of eight bins is below",
+        choices=("piecewise", "robust", "standard", "minmax", "none"),
     )
     samples: int = key(1000, "rows to generate", COUNT, only=GENERATORS)
     features: int = key(2, "features to generate", UNITS, only=GENERATORS[2:])

@@ -148,7 +148,8 @@ def save_sealed(path: Path, kind: Kind, arrays: dict[str, NDArray], about: dict[
     for name, array in arrays.items():
         if name == "about" or array.dtype.kind not in "biuf" or not is_finite(array):
             raise ValueError(f"{name!r} is not an array of finite numbers, or not a name for one")
-    text = json.dumps({**about, "kind": kind, "version": VERSION}, sort_keys=True, allow_nan=False)
+    about = about | {"kind": kind, "version": VERSION}
+    text = json.dumps(dict(sorted(about.items())), allow_nan=False)  # inside, order may tell
     members: Any = {"about": np.frombuffer(text.encode(), np.uint8), **dict(sorted(arrays.items()))}
     with writing(path) as file:
         np.savez(file, **members)

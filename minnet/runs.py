@@ -33,7 +33,7 @@ RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoi
 REPEAT_FILE = "repeat.json"
 REPORT = "report.html"
 REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report of minnet
-PICTURES = "curves confusion reliability mistakes weights regions sizes scores"
+PICTURES = "curves confusion importance reliability mistakes weights regions sizes scores"
 REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 

@@ -4,8 +4,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_wine
+from sklearn.dummy import DummyClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 import minnet
@@ -87,10 +91,65 @@ def test_the_test_part_has_the_rows_of_its_split_and_what_the_saved_model_predic
     p = model.predict_proba(X[rows])
     np.testing.assert_array_equal((test.predicted, test.confidence), (p.argmax(1), p.max(1)))
     for place, x in enumerate(X[rows]):  # the cells in which it is the most unusual come first
-        distance = np.abs((x - model.preprocessing.center) / model.preprocessing.scale)
+        distance = np.abs((x - model.preprocessing.center[:13]) / model.preprocessing.scale[:13])
         far = np.argsort(-distance, kind="stable")[:8]
         cells = [f"{wine.feature_names[j]} {x[j]:.6g}" for j in far]
         assert evaluation.features(test, place, 8) == "; ".join(cells)
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """The test part of a table of which a column of numbers and one of text decide; its rows."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("decided")
+    frame = pd.DataFrame({name: rng.normal(size=900) for name in ("noise", "x", "more")})
+    frame["letter"], frame["colour"] = rng.choice([*"abcd"], 900), rng.choice(["red", "blue"], 900)
+    frame["label"] = (frame["x"] > 0) ^ (frame["colour"] == "red")
+    frame.to_csv(folder / "own.csv", index=False)
+    text = 'data.categorical=["letter", "colour"]'
+    test = run(
+        folder / "run",
+        f"data.source={folder / 'own.csv'}",
+        text,
+        "train.epochs=30",
+        "data.scale=standard",
+    )
+    return test, frame.drop(columns="label").iloc[test.rows]
+
+
+def test_the_columns_that_decide_matter_and_others_do_not(decided):
+    columns, rise, n = evaluation.importance(decided[0])
+    # although their order is not that of the alphabet, the saved model knows its columns of text
+    assert (decided[0].model.predict_proba(decided[1]).max(axis=1) == decided[0].confidence).all()
+    assert {*columns[:2]} == {"x", "colour"} and {*columns[2:]} == {"noise", "more", "letter"}
+    assert rise[:2].min() > 0.5 and abs(rise[2:]).max() < 0.1 and n == 180
+
+
+def test_importance_is_that_of_scikit_learn_for_the_columns_of_a_data_frame(decided):
+    test, frame = decided
+    columns, rise, n = evaluation.importance(test)
+    order = np.random.default_rng(0).permutation(n)
+    model = DummyClassifier().fit([[0]], [0])
+    loss = lambda _, X, y: -log_loss(y, test.model.predict_proba(X))  # noqa: E731
+    X, y = frame.iloc[order], test.y[order]
+    found = permutation_importance(model, X, y, scoring=loss, n_repeats=5, random_state=0)
+    places = [frame.columns.get_loc(name) for name in columns]
+    np.testing.assert_allclose(rise, found.importances[places], atol=1e-5)
+
+
+def test_where_there_is_too_much_work_fewer_rows_and_columns_with_large_weights_are_tried(
+    decided, monkeypatch
+):
+    test, _ = decided
+    work = 5 * (test.model.net.theta.size + 500 * 8)  # of one row and column: 8 inputs
+    for pairs, n, tried in ((130 * 5, 130, 5), (205, 100, 2), (0, 100, 1)):
+        monkeypatch.setattr(evaluation, "WORK", work * pairs)
+        columns, rise, rows = evaluation.importance(test)
+        assert (rows, rise.shape) == (n, (tried, 5))
+        if tried == 2:
+            W = np.square(test.model.net.weights[0]).sum(axis=1)
+            weights = {"noise": W[0], "x": W[1], "more": W[2]}
+            weights |= {"letter": W[3:7].sum(), "colour": W[7:].sum()}
+            assert {*columns} == {*sorted(weights, key=weights.get)[-2:]}
 
 
 def test_the_grid_holds_all_rows_and_has_the_p_of_the_model_at_its_points(tmp_path):

@@ -129,7 +129,8 @@ def test_a_page_is_whole_needs_no_other_file_and_forbids_the_browser_to_fetch_an
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_page_has_the_pictures_figures_config_and_command_of_its_run(name):
-    more = {"digits": ["mistakes", "weights"], ODD: ["regions"], "sure": ["regions"]}.get(name, [])
+    more = {"digits": ["mistakes", "weights"], "sparse": []}.get(name, ["importance"])
+    more += ["regions"] if name in (ODD, "sure") else []
     assert set(pictures(name)) == {"curves", "confusion", "reliability", "sizes", *more}
     found, again = result(name), html.unescape(section(name, "Run it again"))
     assert text(name, "config.toml") in html.unescape(section(name, "Config"))
@@ -150,6 +151,16 @@ def test_a_page_has_the_pictures_figures_config_and_command_of_its_run(name):
         most = f"{figures.label(found['classes'][taken.argmax()])} ({taken.max()})"
         numbers = [*(f"{score:.4f}" for score in of_class[:3]), str(of_class[3])]
         assert line == [one_line(label), most if taken.any() else "", *numbers]
+
+
+def test_the_columns_that_matter_are_shown_with_how_many_of_them_were_shuffled():
+    shown, said = pictures("own")["importance"], section("own", "Columns that matter")
+    columns, _, n = evaluation.importance(evaluated("own")[0])
+    assert shown[-3:] == columns and {*columns} == {"a", "b", "colour"}
+    assert f"the loss of {n} test rows rises" in said and "largest weights" not in said
+    said = section("many", "Columns that matter")
+    assert "means of 5 shuffles" in said and "Of 64 columns, the 50 with the largest" in said
+    assert len([word for word in pictures("many")["importance"] if word[0] == "x"]) == 15
 
 
 def evaluated(name):
@@ -290,7 +301,7 @@ def test_rows_are_images_where_that_is_said_and_fits_and_there_is_one_run(tmp_pa
     monkeypatch.setattr(page, "UNITS", 3)
     monkeypatch.setattr(figures, "images", lambda *a, **k: drawn.append(a[0]) or draw(*a, **k))
     write("many", out=tmp_path, image=(8, 8))
-    assert set(pictures(tmp_path)) == {*pictures("many"), "weights", "mistakes"}
+    assert set(pictures(tmp_path)) == {*pictures("many"), "weights", "mistakes"} - {"importance"}
     shown, largest = drawn
     test, _, worst, *_ = evaluated("many")
     np.testing.assert_array_equal(shown.reshape(-1, 64), test.table.X[test.rows[worst]])

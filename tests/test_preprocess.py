@@ -16,7 +16,7 @@ from minnet.data.table import Table
 from minnet.errors import DataError
 
 NAN = np.nan
-KINDS = ["robust", "standard", "minmax", "none"]
+KINDS = ["piecewise", "robust", "standard", "minmax", "none"]
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
 
@@ -27,7 +27,7 @@ def table(X, text=None, names=None):
 
 
 def fit(X, kind="none", missing="error", text=None, names=None):
-    return preprocess.fit(kind, missing, [table(X, text, names)])
+    return preprocess.fit(kind, missing, [table(X, text, names)], X.shape[0])
 
 
 def apply(fitted, X, text=None):
@@ -214,6 +214,27 @@ def test_robust_scaling_is_by_median_and_interquartile_range_and_draws_in_what_i
     x = np.array([[1, 2, 0], [2e298, -2e299, 1]])
     np.testing.assert_allclose(apply(fitted, given), x / np.hypot(1, x / 3), rtol=1e-12)
     assert abs(apply(fitted, given)).max() <= 3
+
+
+def test_piecewise_inputs_are_the_share_of_each_bin_below_the_number():
+    X = np.column_stack([np.arange(81.0), np.tile([0, 1, 1.0], 27), np.arange(81) % 2 * 1e9])
+    fitted = fit(X, "piecewise", "median")
+    assert fitted.edges == {"x0": [0, 10, 20, 30, 40, 50, 60, 70, 80]}  # the others have no bins
+    assert fitted.inputs == ["x0", "x1", "x2", *(f"x0 from {e}" for e in range(0, 80, 10))]
+    robust, taken = fit(X, "robust", "median"), apply(fitted, np.array([[25.0, 1, 0], [NAN, 0, 0]]))
+    np.testing.assert_array_equal(taken[:1, :3], apply(robust, np.array([[25.0, 1, 0]])))
+    assert taken[0, 3:].tolist() == [0.5, 0.5, 0, -0.5, -0.5, -0.5, -0.5, -0.5]
+    assert taken[1, 3:].tolist() == [0.5] * 4 + [-0.5] * 4  # the median
+    far = apply(fitted, np.array([[-9e99, 0, 0], [9e99, 0, 0]]))
+    assert far[:, 3:].tolist() == [[-0.5] * 8, [0.5] * 8] and abs(far[:, 0]).max() <= 3
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_BINS", 15), ("LARGE", 1599)])
+def test_there_are_no_bins_where_they_would_be_too_many(limit, value, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    assert len(fit(X, "piecewise").inputs) == 18
+    monkeypatch.setattr(preprocess, limit, value)
+    assert fit(X, "piecewise").inputs == fit(X, "robust").inputs
 
 
 def test_robust_scaling_looks_at_so_many_rows_of_all_blocks(monkeypatch):

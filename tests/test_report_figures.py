@@ -148,6 +148,16 @@ def test_reliability_has_a_dot_and_the_number_of_rows_for_each_bin():
     assert {"12345678", "7"} <= set(words(figure))
 
 
+def test_importance_has_a_bar_for_each_column_and_a_line_over_its_shuffles():
+    names, rise = ["_one", "$x_2$", "long" * 20], np.array([[0.5, 0.9, 0.7], [0, 0, 0], [-1, 0, 2]])
+    (axis,) = (figure := figures.importance(names, rise)).axes
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx([0.7, 0, 1 / 3])
+    lines = [[tuple(point) for point in line] for line in axis.collections[0].get_segments()]
+    assert lines == [[(0.5, 0), (0.9, 0)], [(0, 1), (0, 1)], [(-1, 2), (2, 2)]]
+    assert axis.get_ylim() == (2.6, -0.6)  # the first one on top
+    assert {"_one", "$x_2$", figures.label("long" * 20)} <= set(words(figure))
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 3), (4, 30, 7), (9, 3, 3)])
 def test_images_stand_side_by_side_each_below_its_title(shape):
     pixels = np.arange(np.prod(shape)).reshape(shape) + 1.0

@@ -20,6 +20,9 @@ RARE = 5  # a category of fewer training rows is rare; fewer than that, in less 
 MOST = 256  # categories of a column that have an input of their own
 GAP, OTHER = "", "\0"  # stand for missing cells, and for rare or unknown categories
 SAMPLE = 1 << 17  # rows that "robust" scaling looks at
+BINS = 8  # of a column, with as many training rows in each
+MOST_BINS = 1000  # of all columns together
+LARGE = 1 << 27  # numbers in the bins of all rows, beyond which there are none
 CLIP = 3.0  # inputs farther out than this are drawn in: x / sqrt(1 + (x / CLIP)^2)
 
 
@@ -30,8 +33,10 @@ class Preprocessing:
     fill (D,) replaces missing numbers; None where none may be missing. A column in `gaps` has an
     input that is 1 where it is missing. Each of a text column's categories, and GAP and OTHER, is
     an input: 1 in the rows that have it; if they are two, one input is 0 or 1, and 1/2 for any
-    other cell. Then x -> (x - center) / scale, both (D',), and with `clip` x / sqrt(1 + (x/3)^2)
-    (Holzmueller et al. 2024, smooth clipping).
+    other cell. A column's `edges` e cut its range into bins, each an input: the share of bin t that
+    is below x, clip((x - e_t) / (e_t+1 - e_t), 0, 1) - 1/2 (Gorishniy et al. 2022, eq. 1). Then
+    x -> (x - center) / scale, both (D',), and with `clip` numbers become x / sqrt(1 + (x/3)^2)
+    (Holzmueller et al. 2024).
     """
 
     names: list[str]
@@ -40,6 +45,7 @@ class Preprocessing:
     scale: NDArray
     categories: dict[str, list[str]] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
+    edges: dict[str, list[float]] = field(default_factory=dict)
     clip: bool = False
 
     @property
@@ -48,13 +54,23 @@ class Preprocessing:
         return [*self.names, *self.categories]
 
     @property
+    def pieces(self) -> list[tuple[str, str]]:
+        """For each of the net's D' inputs, its column and its own name."""
+        words = {GAP: "missing", OTHER: "other"}
+        found = [(name, name) for name in self.names]
+        found += [(name, f"{name} missing") for name in self.gaps]
+        found += [
+            (name, f"{name} from {e:g}") for name in self.edges for e in self.edges[name][:-1]
+        ]
+        for name, values in self.categories.items():
+            shown = values[1:] if len(values) == 2 else values
+            found += [(name, f"{name}={words.get(value, value)}") for value in shown]
+        return found
+
+    @property
     def inputs(self) -> list[str]:
         """The names of the net's D' inputs."""
-        words, found = {GAP: "missing", OTHER: "other"}, [f"{name} missing" for name in self.gaps]
-        for name, values in self.categories.items():
-            pieces = values[1:] if len(values) == 2 else values
-            found += [f"{name}={words.get(value, value)}" for value in pieces]
-        return [*self.names, *found]
+        return [name for _, name in self.pieces]
 
     def transform(self, table: Table) -> Any:
         """The inputs (n, D') in float64 of a table in memory with these columns. Sparse rows stay
@@ -69,7 +85,8 @@ class Preprocessing:
         X = (X.toarray() if table.sparse else X) - self.center
         X /= self.scale
         if self.clip:
-            X /= np.hypot(1, X / CLIP)  # hypot does not overflow
+            x = X[:, : len(self.names)]
+            x /= np.hypot(1, x / CLIP)  # hypot does not overflow
         return X
 
     def encode(self, table: Table) -> Any:
@@ -84,6 +101,10 @@ class Preprocessing:
             np.copyto(X[:, :D], self.fill, where=missing)
             X[:, D : D + len(self.gaps)] = missing[:, [self.names.index(n) for n in self.gaps]]
         j = D + len(self.gaps)
+        for name, edges in self.edges.items():
+            x, e = X[:, self.names.index(name), None], np.array(edges)
+            X[:, j : j + len(e) - 1] = np.clip((x - e[:-1]) / np.diff(e), 0, 1) - 0.5
+            j += len(e) - 1
         for name, values in self.categories.items():
             k = codes(table.text[name], values)
             if len(values) == 2:
@@ -103,7 +124,7 @@ class Preprocessing:
     def about(self) -> dict[str, Any]:
         """What to store as JSON."""
         about = {"names": self.names, "categories": self.categories}
-        return about | {"gaps": self.gaps, "clip": self.clip}
+        return about | {"gaps": self.gaps, "edges": self.edges, "clip": self.clip}
 
     @classmethod
     def restore(cls, arrays: dict[str, NDArray], about: dict[str, Any]) -> "Preprocessing":
@@ -133,10 +154,10 @@ def _numbers(values: list[str]) -> list[float]:
 def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Preprocessing:
     """Fitted on n rows in blocks, of which the first decides on missing numbers and categories.
 
-    `scale`: "robust", (x - median) / interquartile range, and clipped; "standard", (x - mean) / sd;
-    "minmax", to 0..1; or "none". Sparse rows are only divided, by sd or max |x|; a constant column,
-    by 1. `missing`: "mean", "median", or another word where none may be missing. Raises DataError
-    for a column that is empty or has too large numbers.
+    `scale`: "robust", (x - median) / interquartile range, and clipped; "piecewise", the same and
+    the bins of eight quantiles; "standard", (x - mean) / sd; "minmax", to 0..1; or "none". Sparse
+    rows are only divided, by sd or max |x|; a constant column, by 1. `missing`: "mean", "median",
+    or another word where none may be missing. Raises DataError for a column of too large numbers.
     """
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
@@ -150,10 +171,10 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
                 minmax = MaxAbsScaler() if block.sparse else MinMaxScaler()
                 standard = StandardScaler(with_mean=not block.sparse)
                 scalers = {"standard": standard, "minmax": minmax}
-                scaler = (scalers | {"robust": standard if block.sparse else None}).get(scale)
+                scaler = scalers.get(scale, standard if block.sparse and scale != "none" else None)
             if scaler and len(block):
                 scaler.partial_fit(fitted.encode(block))
-            elif scale == "robust":
+            elif scale in ("robust", "piecewise"):
                 rows.append(block.X[:: max(1, math.ceil(n / SAMPLE))].astype(np.float64))
         if hasattr(scaler, "var_"):
             # scikit-learn would divide by 1 where the variance is beyond float64
@@ -164,20 +185,28 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
         elif scaler:
             fitted.scale = scaler.scale_
         elif rows:
-            D, fitted.clip = len(fitted.names), True
-            fitted.center[:D], fitted.scale[:D] = _robust(np.concatenate(rows), fitted.fill)
+            _robust(fitted, np.concatenate(rows), n if scale == "piecewise" else LARGE)
         _refuse(fitted.inputs, ~np.isfinite(fitted.center + fitted.scale), TOO_LARGE)
     return fitted
 
 
-def _robust(X: NDArray, fill: NDArray | None) -> tuple[NDArray, NDArray]:
-    """Median and interquartile range of each column (n, D); where that is 0, half the range, as by
-    Holzmueller et al. 2024; for a constant column, 1."""
-    X = X if fill is None else np.where(np.isnan(X), fill, X)
-    low, center, high = np.percentile(X, [25, 50, 75], axis=0)
+def _robust(fitted: Preprocessing, X: NDArray, n: int) -> None:
+    """Fit on X (m, D) for n rows: median and interquartile range; where that is 0, half the range,
+    as by Holzmueller et al. 2024; for a constant column, 1. Edges are quantiles, if the inputs stay
+    few."""
+    D, fitted.clip = len(fitted.names), True
+    X = X if fitted.fill is None else np.where(np.isnan(X), fitted.fill, X)
+    quantiles = np.quantile(X, np.linspace(0, 1, BINS + 1), axis=0)
+    low, fitted.center[:D], high = quantiles[[BINS // 4, BINS // 2, 3 * BINS // 4]]
     half = X.max(axis=0) / 2 - X.min(axis=0) / 2
     scale = np.where(high > low, high - low, half)
-    return center, np.where(scale == 0, 1, scale)
+    fitted.scale[:D] = np.where(scale == 0, 1, scale)
+    if D * BINS <= MOST_BINS and D * BINS * n <= LARGE:
+        edges = {name: np.unique(quantiles[:, j]).tolist() for j, name in enumerate(fitted.names)}
+        fitted.edges = {name: e for name, e in edges.items() if len(e) > 2}
+        place, more = D + len(fitted.gaps), len(fitted.inputs) - len(fitted.center)
+        fitted.center = np.insert(fitted.center, place, np.zeros(more))
+        fitted.scale = np.insert(fitted.scale, place, np.ones(more))
 
 
 def _unscaled(missing: str, table: Table) -> Preprocessing:

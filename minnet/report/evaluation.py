@@ -1,15 +1,15 @@
-"""The rows of a run's test part and what its model makes of them: calibration and mistakes."""
+"""The rows of a run's test part, what its model makes of them, and which columns it needs."""
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnet import files, model, runs
 from minnet.core.network import ROWS
-from minnet.core.softmax import softmax
+from minnet.core.softmax import cross_entropy, softmax
 from minnet.data.table import Table
 from minnet.errors import DataError
 from minnet.model import Model
@@ -18,6 +18,8 @@ from minnet.report.saved import Run
 Shape = tuple[int, int] | None  # height and width of images, if the rows are images
 BINS = 10  # of confidence, of equal width, as in Guo et al. 2017
 GRID = 200  # points along each of two features
+SHUFFLES, TRIED = 5, 50  # of each column; columns, at most
+WORK = 5 * 10**10  # products in all shuffles, about 8 s; no clock, so that a page stays the same
 IMAGES = {"olivetti_faces": (64, 64), "lfw_people": (62, 47)}
 
 
@@ -67,12 +69,7 @@ class Bins(NamedTuple):
 
 
 def calibration(confidence: NDArray, right: NDArray) -> Bins:
-    """The bins that have rows, for the confidence (n,) of rows and whether each is right (n,).
-
-    >>> bins = calibration(np.array([0.7, 0.7, 0.7, 0.7, 1.0]), np.array([1, 0, 1, 0, 1]))
-    >>> bins.rows.tolist(), bins.accuracy.tolist(), round(bins.gap, 3)
-    ([4.0, 1.0], [0.5, 1.0], 0.16)
-    """
+    """The bins that have rows, for the confidence (n,) of rows and whether each is right (n,)."""
     # (0.6, 0.7] is a bin: with 0.7 in it, also where that is a little more in float32
     place, found = np.ceil(confidence * BINS - 1e-6), []
     for b in np.unique(place):
@@ -91,6 +88,43 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     from scipy.stats import binomtest
 
     return binomtest(int(right), int(n)).proportion_ci(method="wilson")
+
+
+def importance(test: Tested) -> tuple[list[str], NDArray, int]:
+    """Columns, those that matter most first; by how much the mean loss rises in each shuffle of one
+    of them, (c, SHUFFLES); and of how many test rows. This is permutation importance (Breiman 2001)
+    on as many rows as WORK allows, and, if these are too few, on the columns with large weights."""
+    from sklearn import dummy, inspection
+
+    weights, net = _weights_of_columns(test.model), test.model.net
+    pairs = WORK // (SHUFFLES * (net.theta.size + 500 * net.layer_sizes[0]))  # of row and column
+    n = min(len(test.rows), max(100, pairs // min(TRIED, len(weights))))
+    tried = np.argsort(-weights, kind="stable")[: min(TRIED, max(1, pairs // n))]
+    some = np.random.default_rng(0).permutation(len(test.rows))[:n]
+    table, every = test.table.take(test.rows[some]), np.arange(n)[:, None]
+
+    def score(_: Any, shuffled: NDArray, y: NDArray) -> float:
+        """Minus the mean loss if column tried[j] has the cells of rows shuffled[:, j]."""
+        rows, D = np.tile(every, len(weights)), len(table.names)
+        rows[:, tried] = shuffled
+        X = np.take_along_axis(table.X, rows[:, :D], axis=0)
+        text = {name: table.text[name][rows[:, D + j]] for j, name in enumerate(table.text)}
+        z = [*test.model.logits_in_blocks(replace(table, X=X, text=text))]
+        return -float(cross_entropy(np.concatenate(z), y).mean(dtype=np.float64))
+
+    # scikit-learn shuffles row numbers, a column of them for each of ours; the model is in `score`
+    what = dummy.DummyClassifier(), np.tile(every, len(tried)), test.y[some]
+    how: dict[str, Any] = {"scoring": score, "n_repeats": SHUFFLES, "random_state": 0}
+    found = inspection.permutation_importance(*what, **how)
+    order = np.argsort(-found.importances_mean, kind="stable")
+    return [table.columns[j] for j in tried[order]], found.importances[order], n
+
+
+def _weights_of_columns(model: Model) -> NDArray:
+    """The sum of squares of each column's weights in the first layer."""
+    places = {name: j for j, name in enumerate(model.preprocessing.columns)}
+    columns, W = [places[name] for name, _ in model.preprocessing.pieces], model.net.weights[0]
+    return np.bincount(columns, np.einsum("...ij,...ij->i", W, W))
 
 
 def mistakes(test: Tested) -> NDArray:

@@ -175,6 +175,16 @@ def reliability(bins: Bins) -> Figure:
     return axis.figure
 
 
+def importance(columns: list[str], rise: NDArray) -> Figure:
+    """A bar for each column's mean rise (c, shuffles) of the loss; a line from least to most."""
+    places, axis = range(len(columns)), _axes(0.7 + 0.25 * len(columns))
+    axis.barh(places, rise.mean(axis=1), 0.7, color="C0")
+    axis.hlines(places, rise.min(axis=1), rise.max(axis=1), "black", linewidth=1)
+    axis.set_yticks(places, [label(name) for name in columns])
+    axis.set(ylim=(len(columns) - 0.4, -0.6), xlabel="rise of the loss", xmargin=0.02)
+    return axis.figure
+
+
 def images(pixels: NDArray, columns: int, titles: list[str], **shades: Any) -> Figure:
     """Images (n, height, width) side by side, each below its title; shades are imshow's."""
     gap = -(-max(pixels.shape[1:]) // 7)

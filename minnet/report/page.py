@@ -22,6 +22,7 @@ from minnet.report.saved import Group, Run
 
 MISTAKES = 12  # shown, at most
 FEATURES = 8  # columns shown of each mistake that is not an image
+COLUMNS = 15  # shown, those that matter most
 UNITS = 64  # of the first layer, those with the largest weights
 FINEST = 300  # classes, at most, of a confusion matrix that is drawn
 
@@ -178,6 +179,9 @@ def _by_class(page: Page, result: dict[str, Any]) -> None:
 
 
 def _test_part(page: Page, test: Tested, shape: Shape) -> None:
+    X, columns = test.table.X, test.table.columns
+    if isinstance(X, np.ndarray) and not shape:
+        _importance(page, test)
     bins = evaluation.calibration(test.confidence, test.predicted == test.y)
     text = "Are 9 in 10 rows with confidence 0.9 right? Lines are 95% Wilson intervals. The mean "
     text += f"gap between confidence and accuracy (calibration error) is {bins.gap:.4f}."
@@ -186,11 +190,21 @@ def _test_part(page: Page, test: Tested, shape: Shape) -> None:
         _mistakes(page, test, wrong, shape)
     if shape:
         _weights(page, test, shape)
-    X, columns = test.table.X, test.table.columns
     if columns == test.table.names and len(columns) == 2 and isinstance(X, np.ndarray):
         text = "The predicted class, paler where p is unsure, and test rows, ringed if wrong."
         figure = figures.regions(test, *evaluation.over_grid(test))
         page.show("regions", "Decision regions", text, figure)
+
+
+def _importance(page: Page, test: Tested) -> None:
+    columns, rise, n = evaluation.importance(test)
+    text = f"How much the loss of {n:,} test rows rises when one column's cells are shuffled: bars "
+    text += f"are means of {rise.shape[1]} shuffles, lines their range. Columns that tell much "
+    text += "the same stand in for each other, so each may look needless."
+    if len(columns) < (D := len(test.table.columns)):
+        text += f" Of {D:,} columns, the {len(columns)} with the largest weights were shuffled."
+    figure = figures.importance(columns[:COLUMNS], rise[:COLUMNS])
+    page.show("importance", "Columns that matter", text, figure)
 
 
 def _mistakes(page: Page, test: Tested, wrong: NDArray, shape: Shape) -> None:
@@ -214,7 +228,8 @@ def _mistakes(page: Page, test: Tested, wrong: NDArray, shape: Shape) -> None:
 
 
 def _weights(page: Page, test: Tested, shape: tuple[int, int]) -> None:
-    W = test.model.net.weights[0].T
+    D = len(test.model.preprocessing.names)
+    W = test.model.net.weights[0][..., :D, :].mT.reshape(-1, D)
     largest = W[np.argsort(-np.linalg.norm(W, axis=1))[:UNITS]]
     most = np.abs(largest).max()
     text = f"{len(largest)} of {len(W)} units, those with the largest weights: red where a bright "
