@@ -101,14 +101,15 @@ def _parse(command: Callable, argv: list[str]) -> argparse.Namespace:
     text = inspect.getdoc(command) or ""
     epilog = f"\n\n{KEYS}\n\n{configs.describe()}" if command is train else ""
     parser = _Parser(f"minnet {command.__name__}", None, text, epilog, allow_abbrev=False)
-    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str}
+    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str, "KEY=LIST...": str}
     for name, value in re.findall(r"^ +([\[A-Z-]\S*)(?: (\S+))?  ", text, re.MULTILINE):
         if name.startswith("--") and not value:
             parser.add_argument(name, action="store_true")
         elif "|" in value:
             parser.add_argument(name, choices=value.split("|"), metavar=value)
         elif name.startswith("--"):
-            parser.add_argument(name, type=types.get(value, Path), metavar=value)
+            many: Any = {"action": "append", "default": []} if value.endswith("...") else {}
+            parser.add_argument(name, type=types.get(value, Path), metavar=value, **many)
         else:
             nargs = {"": None, "...": "+", "...]": "*"}[value]
             parser.add_argument(name.strip("[").lower(), nargs=nargs, metavar=name)
@@ -145,7 +146,7 @@ class _Stop(threading.Event):
 
 def train(options: argparse.Namespace) -> int:
     """usage: minnet train [CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite] [--quiet]
-           minnet train ... [--repeat N] [--report] [--print-config]
+           minnet train ... [--repeat N] [--sweep KEY=LIST ...] [--report] [--print-config]
            minnet train --resume DIR [train.epochs=N] [--report] [--quiet]
 
     Train a classifier, and write it and its figures to a new folder.
@@ -155,6 +156,8 @@ def train(options: argparse.Namespace) -> int:
       --overwrite     replace the existing run
       --resume DIR    resume the run in this folder
       --repeat N      train with N seeds and print mean and spread
+      --sweep KEY=LIST...  train with each value of a list, such as 'model.hidden=[[64], [64, 32]]',
+                      and rank them in validation; given again for other keys, all combinations
       --report        write report.html to the run's folder at the end
       --quiet         print only errors
       --print-config  print the complete config and exit
@@ -172,10 +175,12 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     if options.print_config:
         say(configs.dumps(config).rstrip())
         return 0
-    if options.repeat is not None:
+    plan = None
+    if options.sweep or options.repeat is not None:
         if team.size > 1:
-            raise ConfigError("--repeat starts its own processes: leave out mpiexec")
-        sweep.check(options.repeat, config)
+            raise ConfigError("--repeat and --sweep start their own processes: leave out mpiexec")
+        number = 1 if options.repeat is None else options.repeat
+        plan = sweep.plan(config, sweep.grid(options.sweep), number)
     named = any(override.startswith("data.source=") for override in overrides)
     name = runs.folder_name(config, path.stem) if named else path.stem
     if not team.rank:
@@ -185,15 +190,16 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     say(console.opening(prepared, team.size))
     claimed = runs.claimed(options.out, name, options.overwrite)
     with contextlib.nullcontext(Path()) if team.rank else claimed as folder:
-        if options.repeat is None:
+        if plan is None:
             return _run(runs.begin(folder, prepared, team), options.report)
         del prepared  # each run loads it for itself
-        return _repeat(sweep.begin(folder, config, options.repeat), options.report)
+        return _repeat(sweep.begin(folder, plan), options.report)
 
 
 def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
-    if options.out or options.overwrite or options.print_config or options.repeat is not None:
-        raise ConfigError("--resume takes no --out, --overwrite, --repeat or --print-config")
+    new = options.out, options.overwrite, options.sweep, options.print_config
+    if any(new) or options.repeat is not None:
+        raise ConfigError("--resume takes no --out, --overwrite, --repeat, --sweep, --print-config")
     folder = options.resume
     with contextlib.nullcontext() if team.rank else files.locked(folder):
         if (folder / runs.REPEAT_FILE).exists():
@@ -226,21 +232,25 @@ def _repeat(plan: sweep.Plan, reported: bool) -> int:
     with _Stop() as stop:
         for run in sweep.run(plan, stop):
             if run.result:
-                say(console.ended(run))
+                say(console.ended(plan, run))
             elif not stop.is_set():
-                note([f"seed-{run.number}: {run.line}"])
-    results = sweep.results(plan)
-    done = len(results)
+                note([f"{run.name}: {run.line}"])
+    ranked, number = sweep.ranking(plan), len(plan.runs)
+    done = sum(len(tried.results) for tried in ranked)
     if stop.is_set():
         hint = f"resume with: minnet train --resume {plan.folder}"
-        return fail(f"interrupted after {done} of {plan.runs} runs; {hint}", stop.code)
-    if done > 1:
-        figures = sweep.finish(plan, results)
-        say(f"\n{console.repeated(plan, figures, done)}\n\nsaved in {plan.folder}")
+        return fail(f"interrupted after {done} of {number} runs; {hint}", stop.code)
+    if len(ranked[0].results) >= min(2, plan.repeat):
+        figures = sweep.finish(plan, ranked)
+        best = ranked[0].results
+        if plan.grid:
+            say(f"\n{console.ranked(plan, ranked)}")
+        end = console.repeated(plan, figures, len(best)) if figures else console.closing(best[0])
+        say(f"\n{end}\n\nsaved in {plan.folder}")
         if reported:
             _write_report([plan.folder])
-    if done < plan.runs:
-        return fail(f"{plan.runs - done} of {plan.runs} runs failed; no figure includes them", 1)
+    if done < number:
+        return fail(f"{number - done} of {number} runs failed; no figure includes them", 1)
     return 0
 
 
@@ -248,7 +258,7 @@ def report(options: argparse.Namespace) -> int:
     """usage: minnet report RUN [RUN ...] [--out DIR] [--image HxW]
 
     Write report.html, a self-contained page, and its pictures, for one run or several side by side.
-    A run with --repeat counts as several.
+    A run with --repeat counts as several, one with --sweep as those of the best values.
 
       RUN ...      a run's folder
       --out DIR    where to write (default: the run's folder; for several runs, report/)
