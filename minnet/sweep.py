@@ -125,8 +125,8 @@ def _planned(config: Config, grid: dict[str, Any], repeat: int) -> Iterator[Run]
 
 def begin(folder: Path, plan: Plan) -> Plan:
     """Write down what to train, in an empty folder or one whose summary may become untrue."""
-    files.write(folder / "config.toml", configs.dumps(plan.config).encode())
     (folder / runs.SWEEP_FILE).unlink(missing_ok=True)
+    files.write(folder / "config.toml", configs.dumps(plan.config).encode())
     about: dict[str, Any] = {"runs": plan.repeat} | ({"sweep": plan.grid} if plan.grid else {})
     files.write_json(folder / runs.REPEAT_FILE, about)
     return replace(plan, folder=folder)
