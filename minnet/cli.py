@@ -101,15 +101,16 @@ def _parse(command: Callable, argv: list[str]) -> argparse.Namespace:
     text = inspect.getdoc(command) or ""
     epilog = f"\n\n{KEYS}\n\n{configs.describe()}" if command is train else ""
     parser = _Parser(f"minnet {command.__name__}", None, text, epilog, allow_abbrev=False)
-    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str, "COLUMN": str}
+    types: dict[str, Any] = {"N": int, "I": int, "HxW": _size, "NAME": str}
     for name, value in re.findall(r"^ +([\[A-Z-]\S*)(?: (\S+))?  ", text, re.MULTILINE):
         if name.startswith("--") and not value:
             parser.add_argument(name, action="store_true")
         elif "|" in value:
             parser.add_argument(name, choices=value.split("|"), metavar=value)
         elif name.startswith("--"):
-            action = "append" if value == "COLUMN" else "store"
-            parser.add_argument(name, type=types.get(value, Path), metavar=value, action=action)
+            many: Any = {"action": "append", "default": [], "type": str}
+            one = {"type": types.get(value, Path)}
+            parser.add_argument(name, metavar=value, **many if value.endswith("...") else one)
         else:
             nargs = {"": None, "...": "+", "...]": "*"}[value]
             parser.add_argument(name.strip("[").lower(), nargs=nargs, metavar=name)
@@ -146,7 +147,8 @@ class _Stop(threading.Event):
 
 def train(options: argparse.Namespace) -> int:
     """usage: minnet train [TABLE | CONFIG.toml] [section.key=value ...] [--out DIR] [--overwrite]
-           minnet train ... [--repeat N] [--report] [--quiet] [--print-config]
+           minnet train ... [--repeat N] [--sweep KEY=LIST ...] [--report] [--quiet]
+           minnet train ... --print-config
            minnet train --resume DIR [train.epochs=N] [--report] [--quiet]
 
     Train a classifier, and write it and its figures to a new folder.
@@ -157,6 +159,8 @@ def train(options: argparse.Namespace) -> int:
       --overwrite     replace the existing run
       --resume DIR    resume the run in this folder
       --repeat N      train with N seeds and print mean and spread
+      --sweep KEY=LIST...  train with each value of a list, such as 'model.hidden=[[64], [64, 32]]',
+                      and rank them in validation; given again for other keys, all combinations
       --report        write report.html to the run's folder at the end
       --quiet         print only errors
       --print-config  print the complete config and exit
@@ -174,10 +178,12 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     if options.print_config:
         say(configs.dumps(config).rstrip())
         return 0
-    if options.repeat is not None:
+    plan = None
+    if options.sweep or options.repeat is not None:
         if team.size > 1:
-            raise ConfigError("--repeat starts its own processes: leave out mpiexec")
-        sweep.check(options.repeat, config)
+            raise ConfigError("--repeat and --sweep start their own processes: leave out mpiexec")
+        number = 1 if options.repeat is None else options.repeat
+        plan = sweep.plan(config, sweep.grid(options.sweep), number)
     named = any(override.startswith("data.source=") for override in overrides)
     name = path.stem if path and not named else runs.folder_name(config, "table")
     if not team.rank:
@@ -188,15 +194,16 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     note(prepared.data.notes)
     claimed = runs.claimed(options.out, name, options.overwrite)
     with contextlib.nullcontext(Path()) if team.rank else claimed as folder:
-        if options.repeat is None:
+        if plan is None:
             return _run(runs.begin(folder, prepared, team), options.report)
         del prepared  # each run loads it for itself
-        return _repeat(sweep.begin(folder, config, options.repeat), options.report)
+        return _repeat(sweep.begin(folder, plan), options.report)
 
 
 def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
-    if options.out or options.overwrite or options.print_config or options.repeat is not None:
-        raise ConfigError("--resume takes no --out, --overwrite, --repeat or --print-config")
+    new = options.out, options.overwrite, options.sweep, options.print_config
+    if any(new) or options.repeat is not None:
+        raise ConfigError("--resume takes no --out, --overwrite, --repeat, --sweep, --print-config")
     folder = options.resume
     with contextlib.nullcontext() if team.rank else files.locked(folder):
         if (folder / runs.REPEAT_FILE).exists():
@@ -229,21 +236,25 @@ def _repeat(plan: sweep.Plan, reported: bool) -> int:
     with _Stop() as stop:
         for run in sweep.run(plan, stop):
             if run.result:
-                say(console.ended(run))
+                say(console.ended(plan, run))
             elif not stop.is_set():
-                note([f"seed-{run.number}: {run.line}"])
-    results = sweep.results(plan)
-    done = len(results)
+                note([f"{run.name}: {run.line}"])
+    ranked, number = sweep.ranking(plan), len(plan.runs)
+    done = sum(len(tried.results) for tried in ranked)
     if stop.is_set():
         hint = f"resume with: minnet train --resume {plan.folder}"
-        return fail(f"interrupted after {done} of {plan.runs} runs; {hint}", stop.code)
-    if done > 1:
-        figures = sweep.finish(plan, results)
-        say(f"\n{console.repeated(plan, figures, done)}\n\nsaved in {plan.folder}")
+        return fail(f"interrupted after {done} of {number} runs; {hint}", stop.code)
+    if len(ranked[0].results) >= min(2, plan.repeat):
+        figures = sweep.finish(plan, ranked)
+        best = ranked[0].results
+        if plan.grid:
+            say(f"\n{console.ranked(plan, ranked)}")
+        end = console.repeated(plan, figures, len(best)) if figures else console.closing(best[0])
+        say(f"\n{end}\n\nsaved in {plan.folder}")
         if reported:
             _write_report([plan.folder])
-    if done < plan.runs:
-        return fail(f"{plan.runs - done} of {plan.runs} runs failed; no figure includes them", 1)
+    if done < number:
+        return fail(f"{number - done} of {number} runs failed; no figure includes them", 1)
     return 0
 
 
@@ -251,7 +262,7 @@ def report(options: argparse.Namespace) -> int:
     """usage: minnet report RUN [RUN ...] [--out DIR] [--image HxW]
 
     Write report.html, a self-contained page, and its pictures, for one run or several side by side.
-    A run with --repeat counts as several.
+    A run with --repeat counts as several, one with --sweep as those of the best values.
 
       RUN ...      a run's folder
       --out DIR    where to write (default: the run's folder; for several runs, report/)
@@ -277,23 +288,23 @@ def _check_plot() -> None:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """usage: minnet predict MODEL DATA [--proba] [--keep COLUMN] [--out FILE] [--overwrite]
+    """usage: minnet predict MODEL DATA [--proba] [--keep COLUMN ...] [--out FILE]
 
     Predict the class of each row of a file, as CSV.
 
-      MODEL          a run's folder, or its model.npz
-      DATA           a file or folder, as data.source; - is standard input
-      --proba        add the probability of each class
-      --keep COLUMN  begin with this column of DATA, such as an id; may be repeated
-      --out FILE     write to this file instead of standard output
-      --overwrite    overwrite the --out file
+      MODEL             a run's folder, or its model.npz
+      DATA              a file or folder, as data.source; - is standard input
+      --proba           add the probability of each class
+      --keep COLUMN...  begin with this column of DATA, such as an id; may be repeated
+      --out FILE        write to this file instead of standard output
+      --overwrite       overwrite the --out file
     """
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
         if options.out and options.out.exists() and not options.overwrite:
             raise ConfigError(f"{options.out}: exists; choose another file, or use --overwrite")
     trained = model.load(options.model)
     with console.reading() as progress:
-        table, kept = model.read(trained, options.data, False, progress, options.keep or [])
+        table, kept = model.read(trained, options.data, False, progress, options.keep)
     note(model.notes(trained, table))
     lines = model.csv_lines(trained, table, options.proba, kept)
     if options.out:

@@ -187,8 +187,14 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
             raise ConfigError(f"{path}: {section} is a section: write [{section}] above its keys")
         for name, value in table.items():
             config = _with(config, f"{section}.{name}", value, where)
-    for override in overrides:
-        config, where = _with(config, *parse_override(override)), ""
+    return changed(config, map(parse_override, overrides), where)
+
+
+def changed(config: Config, values: Iterable[tuple[str, Any]], where: str = "") -> Config:
+    """The config with these values of keys, by the keys' full names. Raises ConfigError, which
+    begins with `where` if there are none."""
+    for full_name, value in values:
+        config, where = _with(config, full_name, value), ""
     if mistake := _contradiction(config):
         raise ConfigError(f"{where}{mistake}")
     return config

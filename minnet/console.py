@@ -9,11 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from minnet import config as configs
+from minnet import sweep
 from minnet.config import FETCHED
 from minnet.errors import MinnetError, one_line
 from minnet.runs import Prepared, Run, figures_by_class
 from minnet.study.text import table
-from minnet.sweep import Ended, Mean, Plan, cores
+from minnet.sweep import Ended, Mean, Plan, Tried, cores
 from minnet.training import Epoch
 
 MANY_CLASSES = 20  # with more, tables show only the classes with the most mistakes
@@ -117,19 +119,31 @@ def resumed(run: Run) -> str:
 
 
 def repeating(plan: Plan) -> str:
-    """One line: how many runs, how many of them at once, and their seeds."""
-    processes = min(len(cores()), plan.runs)
-    data, train, last = plan.config.data.split_seed, plan.config.train.seed, plan.runs - 1
-    seeds = f"data.split_seed {data} to {data + last}, train.seed {train} to {train + last}"
-    return f"{plan.runs} runs, {processes} at a time: {seeds}\n"
+    """One line: how many runs, how many of them at once, and in what they differ."""
+    first, last = (configs.values(plan.runs[i][1]) for i in (0, -1))
+    parts = [f"{name} {values}" for name, values in plan.grid.items()]
+    if plan.repeat > 1:
+        parts += [f"{name} {first[name]} to {last[name]}" for name in sweep.SEEDS]
+    runs = len(plan.runs)
+    return f"{runs} runs, {min(len(cores()), runs)} at a time: {', '.join(parts)}\n"
 
 
-def ended(run: Ended) -> str:
-    """One line: the figures of one of several runs."""
+def ended(plan: Plan, run: Ended) -> str:
+    """One line: the figures of one of several runs; of a sweep, none of the test part."""
     result: Any = run.result
-    figures = f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}"
+    names = [plan.figure] if plan.grid else ["test_accuracy", "test_loss"]
+    figures = ", ".join(f"{name.replace('_', ' ')} {result[name]:.4f}" for name in names)
     epoch = f"epoch {result['best_epoch']} of {result['epochs']}"
-    return f"seed-{run.number:<4d} {figures}, {epoch}, {result['seconds']:.2f} s"
+    return f"{run.name:<9s} {figures}, {epoch}, {result['seconds']:.2f} s"
+
+
+def ranked(plan: Plan, tried: list[Tried]) -> str:
+    """The ranking of a sweep, and what is chosen; the figures below are of this alone."""
+    chosen = ", ".join(
+        f"{name} {value}" for name, value in sweep.values(plan, tried[0].runs[0]).items()
+    )
+    lines = table(sweep.table(plan, tried), left=len(plan.grid) + 4)
+    return "\n".join([*lines, "", f"chosen in validation: {chosen}"])
 
 
 def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
@@ -141,7 +155,9 @@ def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
     meaning = "accounts for splits that share rows (Nadeau and Bengio 2003)"
     if test := plan.config.data.test_source:
         meaning = f"is for these test rows only: each run is tested on {test}"
-    return "\n".join([*table(rows, left=3), f"{runs} of {plan.runs} runs; the interval {meaning}"])
+    return "\n".join(
+        [*table(rows, left=3), f"{runs} of {plan.repeat} runs; the interval {meaning}"]
+    )
 
 
 def closing(result: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import math
 import platform
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,8 @@ from minnet.model import Model
 from minnet.training import Epoch, State
 
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
-REPEAT_FILE = "repeat.json"
+REPEAT_FILE, SWEEP_FILE = "repeat.json", "sweep.csv"
+RUN_OF_MANY = re.compile(r"(run-\d+-)?seed-\d+")  # the folder of each
 REPORT = "report.html"
 REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report of minnet
 PICTURES = "curves confusion importance reliability mistakes weights regions sizes scores"
@@ -330,16 +332,16 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of a run, or of a repeated one and its runs, and no others."""
+    """Remove the files of a run, or of a repeated one or a sweep and its runs, and no others."""
     clear_report(folder)
     with files.named(folder, "cleared"):
-        for run in folder.glob("seed-*/") if (folder / REPEAT_FILE).exists() else ():
-            if run.name[5:].isdecimal():
+        for run in folder.glob("*seed-*/") if (folder / REPEAT_FILE).exists() else ():
+            if RUN_OF_MANY.fullmatch(run.name):
                 clear(run)
                 with contextlib.suppress(OSError):  # the user's own files stay
                     run.rmdir()
         # config.toml last: if interrupted, it is still a run
-        names = (folder / name for name in (REPEAT_FILE, *reversed(RUN_FILES)))
+        names = (folder / name for name in (SWEEP_FILE, REPEAT_FILE, *reversed(RUN_FILES)))
         for path in (*files.leftovers(folder), *names):
             path.unlink(missing_ok=True)
 

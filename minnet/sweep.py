@@ -1,6 +1,13 @@
-"""The same run with several seeds, side by side, and what its figures come to: mean and spread."""
+"""Many runs side by side, of a grid of values, of several seeds, or of both; and what they come to.
+
+The values are ranked by a figure of the validation part. Only of the best one are test figures
+told: the best of many test figures would flatter.
+"""
 
 import contextlib
+import csv
+import io
+import itertools
 import math
 import os
 import signal
@@ -9,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, NamedTuple
@@ -18,10 +26,12 @@ import numpy as np
 from minnet import config as configs
 from minnet import files, runs
 from minnet.config import Config
-from minnet.errors import ConfigError, DataError
+from minnet.errors import ConfigError, DataError, short
 
 FIGURES = {"test_accuracy": 1.0, "test_loss": math.inf, "macro_f1": 1.0}  # and their upper bounds
 RUNS = range(2, 10_001)
+SEEDS = ("data.split_seed", "train.seed")
+Run = tuple[str, Config]
 Children = list[subprocess.Popen[bytes]]
 CHILD = """import sys, threading
 sys.path.insert(0, sys.argv.pop(1))
@@ -30,22 +40,27 @@ threading.Thread(target=sweep.end_with_parent, daemon=True).start()
 sys.exit(cli.main(sys.argv[1:]))"""
 
 
-class Plan(NamedTuple):
-    """A folder of runs: run i, in seed-i, has split_seed and seed of the config, plus i."""
+@dataclass
+class Plan:
+    """A folder of runs: each combination of the grid's values, with `repeat` seeds. An empty grid
+    has one. The best has the best mean of the validation `figure`. A run is its folder's name and
+    its config."""
 
     folder: Path
     config: Config
-    runs: int
+    grid: dict[str, list[Any]]
+    repeat: int
+    figure: str
+    runs: list[Run]
 
-    @property
-    def folders(self) -> list[Path]:
-        """The folder of each run."""
-        return [self.folder / f"seed-{i}" for i in range(self.runs)]
 
-    def overrides(self, i: int) -> list[str]:
-        """What sets run i apart."""
-        data, train = self.config.data, self.config.train
-        return [f"data.split_seed={data.split_seed + i}", f"train.seed={train.seed + i}"]
+class Tried(NamedTuple):
+    """A combination: its runs, results of those that have ended, mean and sd of the figure."""
+
+    runs: list[Run]
+    results: list[dict[str, Any]]
+    mean: float
+    sd: float
 
 
 class Mean(NamedTuple):
@@ -60,43 +75,79 @@ class Mean(NamedTuple):
 class Ended(NamedTuple):
     """A run that has ended: its result.json, or what it said when it failed."""
 
-    number: int
+    name: str
     result: dict[str, Any] | None
     line: str = ""
 
 
-def check(number: int, config: Config) -> None:
-    """Raise ConfigError for a number of runs without a spread, or for which seeds run out."""
-    if number not in RUNS:
-        raise ConfigError(f"--repeat takes 2 to {RUNS[-1]} runs, got {number}")
+def grid(texts: list[str]) -> dict[str, Any]:
+    """The lists of values by key, from texts such as "model.hidden=[[64], [64, 32]]"."""
+    lists = dict(map(configs.parse_override, texts))
+    if len(lists) < len(texts):
+        raise ConfigError("--sweep: the same key twice: give it one list")
+    return lists
+
+
+def plan(config: Config, grid: dict[str, Any], repeat: int = 1) -> Plan:
+    """What to train, in a folder to be named. Raises ConfigError for what cannot be trained, or
+    ranked."""
+    if repeat not in RUNS and not (grid and repeat == 1):
+        raise ConfigError(f"--repeat takes 2 to {RUNS[-1]} runs, got {repeat}")
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            like = f"""--sweep '{name}=[1, 2]' or '["a", "b"]'"""
+            raise ConfigError(f"--sweep {name}: not a list of values, like {like}: {short(values)}")
+        if name in SEEDS and repeat > 1:
+            raise ConfigError(f"--sweep {name}: --repeat sets it; leave one of them out")
+    number = repeat * math.prod(map(len, grid.values()))
+    if number not in range(RUNS.stop):
+        raise ConfigError(f"--sweep: {number} runs; at most {RUNS[-1]}")
     try:
-        configs.load(None, Plan(Path(), config, number).overrides(number - 1))
+        planned = list(_planned(config, grid, repeat))
     except ConfigError as error:
-        raise ConfigError(f"--repeat {number}: {error}") from None
+        raise ConfigError(f"{'--sweep' if grid else f'--repeat {repeat}'}: {error}") from None
+    if len({repr(own) for _, own in planned}) < number:
+        raise ConfigError("--sweep: the same value twice")
+    parts = [own.data for _, own in planned if grid]
+    if not all(data.validation_size or data.validation_source for data in parts):
+        raise ConfigError("--sweep ranks in validation: data.validation_size cannot be 0")
+    return Plan(Path(), config, grid, repeat, f"validation_{config.train.watch}", planned)
 
 
-def begin(folder: Path, config: Config, number: int) -> Plan:
-    """Write down what to train, in an empty folder."""
-    files.write(folder / "config.toml", configs.dumps(config).encode())
-    files.write_json(folder / runs.REPEAT_FILE, {"runs": number})
-    return Plan(folder, config, number)
+def _planned(config: Config, grid: dict[str, Any], repeat: int) -> Iterator[Run]:
+    """The runs: seed s of a combination has the split_seed and seed of its config, plus s."""
+    for c, combination in enumerate(itertools.product(*grid.values())):
+        own = configs.changed(config, zip(grid, combination, strict=True))
+        for s in range(repeat):
+            seeds = [(name, configs.values(own)[name] + s) for name in SEEDS]
+            yield f"run-{c}-seed-{s}" if grid else f"seed-{s}", configs.changed(own, seeds)
+
+
+def begin(folder: Path, plan: Plan) -> Plan:
+    """Write down what to train, in an empty folder or one whose summary may become untrue."""
+    (folder / runs.SWEEP_FILE).unlink(missing_ok=True)
+    files.write(folder / "config.toml", configs.dumps(plan.config).encode())
+    about: dict[str, Any] = {"runs": plan.repeat} | ({"sweep": plan.grid} if plan.grid else {})
+    files.write_json(folder / runs.REPEAT_FILE, about)
+    return replace(plan, folder=folder)
 
 
 def resume(folder: Path, overrides: list[str]) -> Plan:
     """The plan in a folder, perhaps with more epochs. Raises DataError and ConfigError."""
-    plan = read(folder)
-    config = configs.load(folder / "config.toml", overrides)
-    runs.check_config(folder, config, configs.values(plan.config))
+    old, config = read(folder), configs.load(folder / "config.toml", overrides)
+    runs.check_config(folder, config, configs.values(old.config))
     runs.clear_report(folder)
-    return begin(folder, config, plan.runs)
+    return begin(folder, plan(config, old.grid, old.repeat))
 
 
 def read(folder: Path) -> Plan:
     """The plan in a folder. Raises DataError where there is none."""
-    path = folder / runs.REPEAT_FILE
-    with files.named(path, "read", DataError, Exception):
-        number = RUNS[RUNS.index(files.read_json(path)["runs"])]
-    return Plan(folder, configs.load(folder / "config.toml"), number)
+    with files.named(folder / runs.REPEAT_FILE, "read", DataError, Exception):
+        about = files.read_json(folder / runs.REPEAT_FILE)
+        grid = dict(about.get("sweep", {}))
+        numbers = range(1 if grid else RUNS[0], RUNS.stop)
+        repeat = numbers[numbers.index(about["runs"])]
+    return replace(plan(configs.load(folder / "config.toml"), grid, repeat), folder=folder)
 
 
 def run(plan: Plan, stop: threading.Event) -> Iterator[Ended]:
@@ -106,7 +157,7 @@ def run(plan: Plan, stop: threading.Event) -> Iterator[Ended]:
     free, children = cores(), Children()
     threading.Thread(target=_interrupt, args=(stop, children), daemon=True).start()
     with ThreadPoolExecutor(len(free), initializer=_take_core, initargs=(free,)) as pool:
-        futures = [pool.submit(_train, plan, i, children, stop) for i in range(plan.runs)]
+        futures = [pool.submit(_train, plan, run, children, stop) for run in plan.runs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -130,16 +181,15 @@ def _interrupt(stop: threading.Event, children: Children) -> None:
         child.send_signal(signal.SIGINT)
 
 
-def _train(plan: Plan, i: int, children: Children, stop: threading.Event) -> Ended:
-    """Train run i to its end, in a process of its own, unless it has ended or is not to start."""
-    if (result := _whole_result(plan, i)) or stop.is_set():
-        return Ended(i, result)
-    folder, package = plan.folders[i], Path(__file__).parent.parent
-    if not (folder / "config.toml").exists():
+def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> Ended:
+    """Train a run to its end, in a process of its own, unless it has ended or is not to start."""
+    if (result := _whole_result(plan, run)) or stop.is_set():
+        return Ended(run[0], result)
+    (name, config), package = run, Path(__file__).parent.parent
+    if not ((folder := plan.folder / name) / "config.toml").exists():
         files.make_folder(folder)
-        config = configs.load(plan.folder / "config.toml", plan.overrides(i))
         files.write(folder / "config.toml", configs.dumps(config).encode())
-    how = f"--resume={folder.absolute()}", f"train.epochs={plan.config.train.epochs}", "--quiet"
+    how = f"--resume={folder.absolute()}", f"train.epochs={config.train.epochs}", "--quiet"
     command = [sys.executable, "-P", "-c", CHILD, str(package), "train", *how]
     pipes: Any = {"stdin": PIPE, "stdout": subprocess.DEVNULL, "stderr": PIPE}
     with files.named(Path(sys.executable), "started"):
@@ -151,8 +201,8 @@ def _train(plan: Plan, i: int, children: Children, stop: threading.Event) -> End
         said = b"".join(child.stderr or ()).decode(errors="backslashreplace").splitlines()
     if child.returncode:
         line = said[-1] if said else f"ended with exit code {child.returncode}"
-        return Ended(i, None, line.removeprefix("minnet: "))
-    return Ended(i, _whole_result(plan, i))
+        return Ended(name, None, line.removeprefix("minnet: "))
+    return Ended(name, _whole_result(plan, run))
 
 
 def end_with_parent() -> None:
@@ -162,28 +212,73 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def results(plan: Plan) -> list[dict[str, Any]]:
-    """The results of the runs that have ended."""
-    return [result for i in range(plan.runs) if (result := _whole_result(plan, i))]
+def ranking(plan: Plan) -> list[Tried]:
+    """The combinations, the best one first; but last those that lack most results: a run that fails
+    is a bad one, and a mean without it would flatter."""
+    tried = []
+    for i in range(0, len(plan.runs), plan.repeat):
+        own = plan.runs[i : i + plan.repeat]
+        results = [result for run in own if (result := _whole_result(plan, run))]
+        x = np.array([result[plan.figure] for result in results] or [0], float)
+        sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+        tried.append(Tried(own, results, float(x.mean()), sd))
+    sign = 1 if plan.figure == "validation_loss" else -1
+    return sorted(tried, key=lambda one: (-len(one.results), sign * one.mean))
 
 
-def _whole_result(plan: Plan, i: int) -> dict[str, Any] | None:
+def values(plan: Plan, run: Run) -> dict[str, Any]:
+    """The values that the grid gave a run."""
+    return {name: configs.values(run[1])[name] for name in plan.grid}
+
+
+def table(plan: Plan, ranked: list[Tried]) -> list[list[str]]:
+    """The ranking, below a head: values, the figure and its spread, how many runs ended, where."""
+    rows = [["", *plan.grid, plan.figure.replace("_", " "), "ended", "folder"]]
+    for place, (own, results, mean, sd) in enumerate(ranked, 1):
+        figure = f"{mean:.4f}{f' ± {sd:.4f}' * (len(results) > 1)}" if results else ""
+        cells = place, *values(plan, own[0]).values(), figure, f"{len(results)} of {len(own)}"
+        rows.append([*map(str, cells), own[0][0].removesuffix("-seed-0")])
+    return rows
+
+
+def _whole_result(plan: Plan, run: Run) -> dict[str, Any] | None:
     """The result of a run that needs no more training."""
+    folder = plan.folder / run[0]
     with contextlib.suppress(DataError, TypeError, KeyError):
-        result = files.read_json(plan.folders[i] / "result.json")
-        epochs = configs.load(plan.folders[i] / "config.toml").train.epochs
-        if epochs == plan.config.train.epochs and not result["interrupted"]:
+        result = files.read_json(folder / "result.json")
+        epochs = configs.load(folder / "config.toml").train.epochs
+        whole = epochs == run[1].train.epochs and not result["interrupted"]
+        if whole and plan.figure in result:
             return result
     return None
 
 
-def finish(plan: Plan, results: list[dict[str, Any]]) -> dict[str, Mean]:
-    """Write the summary of at least two results into the folder, and return it."""
-    figures = summary(plan.config, results)
-    content: dict[str, Any] = {"runs": plan.runs, "ended": len(results)}
-    content |= {name: mean._asdict() for name, mean in figures.items()}
-    files.write_json(plan.folder / runs.REPEAT_FILE, content)
+def finish(plan: Plan, ranked: list[Tried]) -> dict[str, Mean]:
+    """Write what the runs came to into the folder; returns the summary of the test figures of the
+    best combination, empty if that is one run."""
+    path, best = plan.folder / runs.REPEAT_FILE, ranked[0]
+    figures = summary(plan.config, best.results) if plan.repeat > 1 else {}
+    content = files.read_json(path) | {"ended": len(best.results)}
+    if plan.grid:
+        files.write(plan.folder / runs.SWEEP_FILE, _csv(plan, ranked).encode())
+        content["chosen"] = values(plan, best.runs[0])
+    files.write_json(path, content | {name: mean._asdict() for name, mean in figures.items()})
     return figures
+
+
+def _csv(plan: Plan, ranked: list[Tried]) -> str:
+    """A line for each run, those of the best combination first, alone with test figures."""
+    lines, shown = [], [plan.figure, "best_epoch", "epochs", "seconds", *FIGURES]
+    for one in ranked:
+        for run in one.runs:
+            found = configs.values(run[1]) | (_whole_result(plan, run) or {}) | {"run": run[0]}
+            names = "run", *plan.grid, *SEEDS, *shown
+            lines.append({name: found.get(name) for name in names})
+        shown = shown[:4]
+    writer = csv.DictWriter(text := io.StringIO(), lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def summary(config: Config, results: list[dict[str, Any]]) -> dict[str, Mean]:

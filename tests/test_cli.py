@@ -169,7 +169,7 @@ MISTAKES = """
 2 train digit.toml                              No such file or directory; did you mean digits?
 2 train iris.toml train.epochs=0                train.epochs: must be at least 1, got 0
 2 train iris.toml train.class_weight={zebra=2}       'zebra'
-2 train --resume . --out x                      --resume takes no --out, --overwrite, --repeat or
+2 train --resume . --out x                      --resume takes no --out, --overwrite, --repeat, --
 2 report                                        the following arguments are required: RUN
 2 report x --image 28                           '28' is not a size such as 28x28
 2 report x --image 0x3                          '0x3' is not a size such as 28x28

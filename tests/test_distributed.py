@@ -208,7 +208,11 @@ def test_a_process_that_fails_ends_all_and_the_run_can_be_resumed(rank, does, li
 MISTAKES = [
     (["train.epochz=3"], 2, "unknown key 'train.epochz'; did you mean train.epochs?"),
     (["iris", "--out", "there"], 2, "there: exists; "),  # met by the first process alone
-    (["iris", "--repeat", "3"], 2, "--repeat starts its own processes: leave out mpiexec"),
+    (
+        ["iris", "--repeat", "3"],
+        2,
+        "--repeat and --sweep start their own processes: leave out mpiexec",
+    ),
     (["iris", "optimizer.learning_rate=1e37"], 1, "training diverged in epoch 1 at step"),
 ]
 

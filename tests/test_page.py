@@ -67,11 +67,13 @@ def trained(folder, *settings):
     return runs.train(config.load(None, settings), Path(folder))
 
 
-def repeat(name, n, *settings):
+def repeat(name, n, *settings, grid=None):
     settings = ["data.source=moons", "train.epochs=3", *settings]
     Path(name).mkdir()
-    plan = sweep.begin(Path(name), config.load(None, settings), n)
-    sweep.finish(plan, [trained(plan.folders[i], *settings, *plan.overrides(i)) for i in range(n)])
+    plan = sweep.begin(Path(name), sweep.plan(config.load(None, settings), grid or {}, n))
+    for folder, own in plan.runs:
+        runs.train(own, Path(name, folder))
+    sweep.finish(plan, sweep.ranking(plan))
 
 
 def write(*names, out=None, image=None):
@@ -231,6 +233,16 @@ def test_the_same_run_twice_is_told_apart_by_its_folders_and_differs_in_nothing(
 
 def accuracies(folder):
     return [result(path)["test_accuracy"] for path in sorted(Path(folder).glob("seed-*"))]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_page_of_a_sweep_ranks_all_and_has_test_figures_of_the_best_alone(n):
+    repeat(f"swept-{n}", n, grid={"optimizer.learning_rate": [1e-5, 0.02]})
+    write(f"swept-{n}")
+    lines = table(f"swept-{n}", f"Sweep of swept-{n}")
+    assert [line[:2] for line in lines] == [["1", "0.02"], ["2", "1e-05"]]
+    found = [result(f"swept-{n}/run-{c}-seed-0")["test_accuracy"] for c in (0, 1)]
+    assert f"{found[1]:.4f}" in text(f"swept-{n}") and f"{found[0]:.4f}" not in text(f"swept-{n}")
 
 
 def test_repeated_runs_have_their_mean_their_interval_and_are_compared_split_by_split():

@@ -25,7 +25,7 @@ from running import Answer, end, files, result, train, write_rows
 from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
-from minnet.runs import REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES
+from minnet.runs import REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
 RUNS = {  # saved after each epoch, each step, and never
@@ -489,9 +489,9 @@ def run_in(folder: Path, *more: str) -> Path:
 
 def repeated_in(folder: Path) -> Path:
     """A folder that holds a repeated run, all with their reports."""
-    for i in range(3):
-        run_in(folder / f"seed-{i}", *REPORT_FILES)
-    return run_in(folder, REPEAT_FILE, *REPORT_FILES)
+    for name in ("seed-0", "seed-1", "run-12-seed-0"):
+        run_in(folder / name, *REPORT_FILES)
+    return run_in(folder, REPEAT_FILE, SWEEP_FILE, *REPORT_FILES)
 
 
 def test_the_first_run_gets_the_name_and_later_ones_the_first_free_number():

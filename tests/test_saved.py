@@ -41,17 +41,36 @@ def test_a_run_has_its_own_name_its_config_its_columns_and_its_result(tmp_path, 
 
 @pytest.mark.parametrize("accuracies", [[0.5, None, 0.7], [0.5], []])
 def test_a_repeated_run_has_the_runs_begun_and_the_spread_of_the_finished(tmp_path, accuracies):
-    plan = sweep.begin(tmp_path, config.load(None, ["data.source=iris"]), 5)
+    plan = sweep.begin(tmp_path, sweep.plan(config.load(None, ["data.source=iris"]), {}, 5))
+    folders = [tmp_path / name for name, _ in plan.runs]
     for i, accuracy in enumerate(accuracies):
         result = None if accuracy is None else RESULT | {"test_accuracy": accuracy}
-        a_run(plan.folders[i], result, overrides=plan.overrides(i))
+        a_run(folders[i], result, overrides=[f"data.split_seed={i}", f"train.seed={i}"])
     group = saved.read(tmp_path)
-    assert [run.folder for run in group.runs] == plan.folders[: len(accuracies)]
+    assert [run.folder for run in group.runs] == folders[: len(accuracies)]
     finished = [accuracy for accuracy in accuracies if accuracy]
     assert group.planned == 5 and len(group.results) == len(finished)
     assert group.mean("test_accuracy") == pytest.approx(np.mean(finished or 0))
     many = len(finished) > 1
     assert group.figures == (sweep.summary(plan.config, group.results) if many else {})
+
+
+def test_a_sweep_is_its_best_runs_and_its_ranking_once_it_has_ended(tmp_path):
+    grid = {"optimizer.learning_rate": [0.1, 0.2, 0.3]}
+    plan = sweep.begin(tmp_path, sweep.plan(config.load(None, ["data.source=iris"]), grid, 2))
+    for i, (name, _) in enumerate(plan.runs):
+        rate = [f"optimizer.learning_rate={0.1 * (1 + i // 2):.1f}"]
+        loss = (0.7, 0.9, 0.5, 0.6, 0.9, 0.9)[i]
+        a_run(tmp_path / name, RESULT | {"validation_loss": loss}, METRICS, rate)
+    with pytest.raises(
+        ConfigError, match=f"a sweep without an end: minnet train --resume {tmp_path}"
+    ):
+        saved.read(tmp_path)
+    sweep.finish(plan, sweep.ranking(plan))
+    group = saved.read(tmp_path)
+    assert [run.folder.name for run in group.runs] == ["run-1-seed-0", "run-1-seed-1"]
+    assert group.planned == 2
+    assert [row[:2] for row in group.ranking[1:]] == [["1", "0.2"], ["2", "0.1"], ["3", "0.3"]]
 
 
 WRONG = [{"confusion": [[1, "1"], [0, 2]]}, {"confusion": [[1, 2, 3]] * 3}, {"rows": {"train": 12}}]

@@ -1,7 +1,8 @@
-"""A run with several seeds is the runs that one would start by hand; what they come to is told with
-care, and no process outlives the one that started it."""
+"""Runs with several seeds or values are those that one would start by hand; what they come to is
+told with care, and no process outlives the one that started it."""
 
 import contextlib
+import csv
 import itertools
 import json
 import math
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 from running import ROOT, Answer, end, files, result, train, write_rows
 
-from minnet import config, sweep
+from minnet import config, runs, sweep
 from minnet.runs import REPORT_MARK, RUN_FILES
 
 SEEDS = ("data.split_seed=5", "train.seed=7")
@@ -97,7 +98,7 @@ def begun(number: int, *overrides: str, ended: tuple[int, ...] = ()) -> Path:
     """A repeated run of which these have ended, as if it had been stopped."""
     folder = Path("mine")
     folder.mkdir()
-    sweep.begin(folder, config.load(Path("own.toml"), overrides), number)
+    sweep.begin(folder, sweep.plan(config.load(Path("own.toml"), overrides), {}, number))
     for i in ended:
         seeds = (f"data.split_seed={i}", f"train.seed={i}")
         assert train("own.toml", *overrides, *seeds, f"--out=mine/seed-{i}").code == 0
@@ -136,7 +137,8 @@ def test_no_more_runs_are_at_work_than_there_are_cores(monkeypatch):
     for cores in (1, 3):
         children.clear()
         monkeypatch.setattr(sweep, "cores", lambda cores=cores: list(range(cores)))
-        assert sorted(run.number for run in sweep.run(plan, threading.Event())) == [0, 1, 2, 3]
+        names = [run.name for run in sweep.run(plan, threading.Event())]
+        assert sorted(names) == [f"seed-{i}" for i in range(4)]
         assert max(child.others for child in children) == cores - 1
 
 
@@ -225,7 +227,7 @@ def test_a_mistake_in_the_arguments_is_one_line_and_makes_nothing(alone):
         new = ("own.toml", setting, "--repeat", str(number), "--out", "mine")
         assert said in train(*new).refusal(2)
     assert files().keys() == {"own.csv", "own.toml"}
-    sweep.check(2, config.load(None, ["train.seed=4294967294", "data.split_seed=4294967294"]))
+    sweep.plan(config.load(None, ["train.seed=4294967294", "data.split_seed=4294967294"]), {}, 2)
 
 
 def test_a_finished_one_is_summarised_again_and_quiet_says_nothing(repeated, finished, alone):
@@ -245,7 +247,7 @@ def test_only_what_is_missing_or_damaged_is_trained(finished):
     time, figures = kept.stat().st_mtime_ns, whole.read_text()
     for damaged in ("[]", "{}", "{"):
         whole.write_text(damaged)
-        assert sweep._whole_result(plan, 2) is None
+        assert sweep._whole_result(plan, plan.runs[2]) is None
     whole.write_text(figures)
     (finished / "repeat.json").write_text('{"runs": 3}')
     shutil.rmtree(finished / "seed-1")
@@ -379,7 +381,7 @@ def test_what_no_process_can_be_started_for_is_a_problem_on_one_line(monkeypatch
     monkeypatch.setattr(sys, "executable", "no-python")
     said = "no-python: cannot be started: No such file or directory"
     assert train("--resume", "mine").line() == said
-    script("exit 0", monkeypatch)
+    script("exec sleep 1000", monkeypatch)  # of seed-1, until it is killed
     shutil.rmtree(folder / "seed-0")
     (folder / "seed-0").write_text("mine")
     assert train("--resume", "mine").line() == "mine/seed-0: cannot be made: File exists"
@@ -421,3 +423,143 @@ def test_overwrite_removes_all_its_runs_and_no_other_files(finished, monkeypatch
 def test_each_of_its_runs_is_a_run_to_resume_alone(finished, alone):
     assert train("--resume", "mine/seed-1", "train.epochs=6").code == 0
     assert end(finished / "seed-1") == by_hand(1, "train.epochs=6", first=(5, 7))
+
+
+# A grid of values
+
+
+GRID = (
+    "--sweep",
+    "optimizer.learning_rate=[1e-3, 1e-2, 3e-2]",
+    "--sweep",
+    "model.hidden=[[], [8]]",
+)
+RATES, HIDDEN = (0.001, 0.01, 0.03), ([], [8])
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> tuple[Answer, Path]:
+    """`train own.toml` over GRID with two seeds each: its answer, and its folder."""
+    folder = tmp_path_factory.mktemp("swept")
+    with contextlib.chdir(folder):
+        write_rows()
+        answer = train("own.toml", "train.watch=accuracy", *GRID, "--repeat", "2")
+    return answer, folder / "runs/own"
+
+
+def ranked(folder: Path, figure: str) -> list[tuple[float, int]]:
+    """The mean of a figure and the number of each combination, by what its runs wrote down."""
+    runs = [[result(folder / f"run-{c}-seed-{s}")[figure] for s in (0, 1)] for c in range(6)]
+    return [(float(np.mean(values)), c) for c, values in enumerate(runs)]
+
+
+def lines_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "sweep.csv").open(newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+def test_a_sweep_trains_every_combination_with_every_seed(swept):
+    answer, folder = swept
+    assert (answer.code, answer.err) == (0, "")
+    names = {f"run-{c}-seed-{s}" for c in range(6) for s in (0, 1)}
+    others = {"config.toml", "repeat.json", "sweep.csv"}
+    assert {path.name for path in folder.iterdir()} == names | others
+    for c, (rate, hidden) in enumerate(itertools.product(RATES, HIDDEN)):
+        own = config.load(folder / f"run-{c}-seed-1/config.toml")
+        assert (own.optimizer.learning_rate, own.model.hidden) == (rate, hidden)
+        assert (own.data.split_seed, own.train.seed) == (1, 1)
+    settings = ("train.watch=accuracy", "optimizer.learning_rate=0.01", "model.hidden=[]")
+    assert end(folder / "run-2-seed-1") == by_hand(1, *settings)
+
+
+def test_combinations_are_ranked_in_validation_and_only_of_the_best_are_test_figures_told(swept):
+    answer, folder = swept
+    means = ranked(folder, "validation_accuracy")
+    best = max(means, key=lambda pair: (pair[0], -pair[1]))[1]  # of equals the first
+    places = [line.split()[-1] for line in answer.out.splitlines() if re.match(r"\d  ", line)]
+    order = sorted(range(6), key=lambda c: -means[c][0])
+    assert places == [f"run-{c}" for c in order] and order[0] == best
+    rate, hidden = [*itertools.product(RATES, HIDDEN)][best]
+    chosen = {"optimizer.learning_rate": rate, "model.hidden": hidden}
+    said = f"chosen in validation: optimizer.learning_rate {rate}, model.hidden {hidden}\n"
+    assert said in answer.out and repeat_json(folder)["chosen"] == chosen
+    values = [result(folder / f"run-{best}-seed-{s}")["test_loss"] for s in (0, 1)]
+    assert repeat_json(folder)["test_loss"] == sweep.interval(values, 24 / 96, 0)._asdict()
+    assert answer.out.count("test ") == 3  # of the parts; accuracy and loss of the best
+    for line, (c, s) in zip(lines_of(folder), itertools.product(order, (0, 1)), strict=True):
+        found = result(folder / line["run"])
+        assert line["run"] == f"run-{c}-seed-{s}"
+        assert [line["data.split_seed"], line["train.seed"]] == [str(s)] * 2
+        assert float(line["validation_accuracy"]) == found["validation_accuracy"]
+        for name in FIGURES:
+            assert line[name] == (str(found[name]) if c == best else "")
+
+
+def test_a_lower_loss_is_better_and_a_single_best_run_is_told_in_full():
+    answer = train("own.toml", "--sweep", "optimizer.learning_rate=[1e-5, 3e-2]", "--out", "mine")
+    assert (answer.code, answer.err) == (0, "")
+    assert [line["run"] for line in lines_of(Path("mine"))] == ["run-1-seed-0", "run-0-seed-0"]
+    assert "learning_rate 0.03\n\n4 epochs in " in answer.out and "\nconfusion: " in answer.out
+
+
+def test_a_combination_of_which_a_run_failed_is_last_however_good_the_others(swept):
+    shutil.copytree(swept[1], "mine")
+    best = lines_of(Path("mine"))[0]["run"]
+    Path("mine", best, "result.json").unlink()
+    Path("mine", best, "checkpoint.npz").write_bytes(b"x")
+    answer = train("--resume", "mine")
+    assert answer.code == 1 and f"note: {best}: " in answer.err
+    assert [line["run"] for line in lines_of(Path("mine"))][-2] == best
+    assert " 1 of 2 " in answer.out
+
+
+def test_a_sweep_is_resumed_where_it_stopped_and_comes_to_the_same(swept, monkeypatch):
+    shutil.copytree(swept[1], "mine")
+    before = files("mine")
+    for name in ("run-3-seed-0", "run-5-seed-1"):
+        shutil.rmtree(Path("mine", name))
+    monkeypatch.setattr(subprocess, "Popen", Recorder)
+    Recorder.started.clear()
+    assert train("--resume", "mine", "--quiet") == Answer(0, "", "")
+    assert len(Recorder.started) == 2
+    assert files("mine")["repeat.json"] == before["repeat.json"]
+    assert end("mine/run-5-seed-1") == end(swept[1] / "run-5-seed-1")
+    (Path("mine") / "notes.txt").write_text("mine")
+    assert train("own.toml", "--out", "mine", "--overwrite", "--quiet").code == 0
+    assert files("mine").keys() == {*RUN_FILES, "notes.txt"}
+
+
+WRONG_GRIDS = """
+train.epoch=[1]                        --sweep: unknown key 'train.epoch'; did you mean train.epoc
+zebra                                  'zebra' is not section.key=value; choose from data, model
+train.epochs=[1, 0]                    --sweep: train.epochs: must be at least 1, got 0
+model.hidden=[64, 32]                  --sweep: model.hidden: expected a list of whole numbers
+train.epochs=[]                        --sweep train.epochs: not a list of values, like --sweep '
+train.epochs=3                         --sweep train.epochs: not a list of values
+model.activation=[tanh]                --sweep model.activation: not a list of values
+train.epochs=[2, 2]                    --sweep: the same value twice
+optimizer.momentum=[0, 0.0]            --sweep: the same value twice
+train.seed=[0, 1] --repeat 2           --sweep train.seed: --repeat sets it; leave one of them out
+train.epochs=[2] --repeat 0            --repeat takes 2 to 10000 runs, got 0
+train.epochs=[2, 3] --repeat 5001      --sweep: 10002 runs; at most 10000
+data.validation_size=[0, 0.1]          --sweep ranks in validation: data.validation_size cannot be 0
+train.seed=[1] --sweep train.seed=[2]  --sweep: the same key twice: give it one list
+"""
+
+
+@pytest.mark.parametrize("case", WRONG_GRIDS.strip().splitlines())
+def test_a_grid_that_cannot_be_is_one_line_before_anything_loads(case, alone, monkeypatch):
+    monkeypatch.setattr(runs, "prepare", None)
+    text, said = re.split(r"  +", case)
+    first, *more = re.split(" (?=--)|(?<=repeat) |(?<=sweep) ", text)
+    assert said in train("own.toml", "--sweep", first, *more).refusal(2)
+    assert files().keys() == {"own.csv", "own.toml"}
+
+
+def test_a_damaged_grid_is_one_line(alone):
+    for grid in ("3", '{"train.epochs": 3}', '{"a": [1]}'):
+        Path("mine").mkdir(exist_ok=True)
+        sweep.begin(Path("mine"), sweep.plan(config.load(Path("own.toml")), {}, 2))
+        Path("mine/repeat.json").write_text(f'{{"runs": 1, "sweep": {grid}}}')
+        answer = train("--resume", "mine")
+        assert answer.refusal(answer.code)

@@ -46,6 +46,11 @@ def write(
     # warnings may be of missing glyphs, of which a browser has more
     with matplotlib.rc_context(figures.STYLE), warnings.catch_warnings(action="ignore"):
         page = of_run(groups[0], shape) if alone else of_groups(groups)
+    for group in groups:
+        if group.ranking:
+            head, *rows = group.ranking
+            text = "By the mean in validation. Test figures on this page are those of the first."
+            page.table(f"Sweep of {group.name}", text, head, [*map(tuple, rows)], 2)
     page.write(out)
     return out / runs.REPORT, page.notes
 

@@ -1,6 +1,6 @@
-"""A run, finished or not, or a repeated run, as its folder has it."""
+"""A run, finished or not, a repeated run or a sweep, as its folder has it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Run:
 
 @dataclass
 class Group:
-    """One run, or those of a repeated run that have begun, of the number planned."""
+    """One run, or those of a repeated run that have begun, of the number planned. Those of a sweep
+    are the chosen ones; `ranking` is its table."""
 
     name: str
     runs: list[Run]
     planned: int = 1
+    ranking: list[list[str]] = field(default_factory=list)
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -61,10 +63,17 @@ def read(folder: Path) -> Group:
     with files.named(folder, "read"):  # such as a name that is too long
         if not (folder / "config.toml").is_file():
             raise ConfigError(f"{one_line(folder)}: no run here: config.toml is missing")
-    repeated = (folder / runs.REPEAT_FILE).exists()
-    folders = sweep.read(folder).folders if repeated else [folder]
+    folders, ranking = [folder], list[list[str]]()
+    if (folder / runs.REPEAT_FILE).exists():
+        plan = sweep.read(folder)
+        if plan.grid and not (folder / runs.SWEEP_FILE).exists():
+            how = f"minnet train --resume {folder}"
+            raise ConfigError(f"{one_line(folder)}: a sweep without an end: {one_line(how)}")
+        ranked = sweep.ranking(plan)
+        ranking = sweep.table(plan, ranked) if plan.grid else []
+        folders = [folder / name for name, _ in ranked[0].runs]
     begun = [_read_run(path) for path in folders if (path / "config.toml").is_file()]
-    return Group(one_line(folder.resolve().name), begun, len(folders))
+    return Group(one_line(folder.resolve().name), begun, len(folders), ranking)
 
 
 def _read_run(folder: Path) -> Run:
