@@ -53,7 +53,7 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
     categories = [name for name in kinds if kinds[name] == CATEGORIES]
     if not numbers and not categories:
         raise DataError(f"{table.path}: has no column to learn from: {_left_out(kinds)}")
-    notes += _told(table, config, label, kinds)
+    notes += _told(table, config.target, label, kinds, {*asked})
     missing = [str(value) for value in config.missing_values]
     header = {"header": config.header if isinstance(config.header, bool) else None}
     how = {**table.reading, "target": label if table.named else target, "columns": table.order}
@@ -185,14 +185,12 @@ def _class_columns(table: Table, label: str, kinds: dict[str, str]) -> str:
     return f"its classes may be in {_listed(found)}: name one as data.target" if found else ""
 
 
-def _told(table: Table, config: DataConfig, label: str, kinds: dict[str, str]) -> list[str]:
-    """A line for each decision that the config does not already have."""
-    lines = []
-    if config.target == "":
-        lines.append(
-            f"target: {label!r}, {'by its name' if label != table.order[-1] else 'the last column'}"
-        )
-    asked = {*config.numeric, *config.categorical, *config.drop}
+def _told(
+    table: Table, target: str | int, label: str, kinds: dict[str, str], asked: set[str]
+) -> list[str]:
+    """A line for each decision that the config did not make."""
+    why = "the last column" if label == table.order[-1] else "by its name"
+    lines = [f"target: {label!r}, {why}"] if target == "" else []
     for kind in (NUMBERS, CATEGORIES):
         names = [name for name in kinds if kinds[name] == kind]
         if {*names} - asked:
