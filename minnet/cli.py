@@ -182,6 +182,10 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     if options.sweep or options.repeat is not None:
         if team.size > 1:
             raise ConfigError("--repeat and --sweep start their own processes: leave out mpiexec")
+        if config.data.source == "-":
+            raise ConfigError("--repeat and --sweep read the data in each run: save them in a file")
+        if not (config.data.test_size or config.data.test_source):
+            raise ConfigError("--repeat and --sweep end in test figures: data.test_size=0 has none")
         number = 1 if options.repeat is None else options.repeat
         plan = sweep.plan(config, sweep.grid(options.sweep), number)
     named = any(override.startswith("data.source=") for override in overrides)
@@ -316,18 +320,20 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """usage: minnet evaluate MODEL DATA
+    """usage: minnet evaluate MODEL DATA [--json]
 
     Test a model on the labelled rows of a file.
 
       MODEL   a run's folder, or its model.npz
       DATA    a file or folder, as data.source; - is standard input
+      --json  print the figures as JSON
     """
     trained = model.load(options.model)
     with console.reading() as progress:
         table, _ = model.read(trained, options.data, True, progress)
-    loss, predicted, y = model.evaluate(trained, table)
-    say(console.evaluation(options.data, loss, predicted, y, trained.classes_.tolist()))
+    found = model.evaluate(trained, table)
+    printed = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    say(printed if options.json else console.evaluation(options.data, found))
     note(model.notes(trained, table))
     return 0
 
@@ -401,7 +407,7 @@ def check(options: argparse.Namespace) -> int:
     """usage: minnet check [CONFIG.toml] [section.key=value ...]
 
     Check the gradient of a config, layer by layer, against complex step and central differences.
-    The exit code is 0 if it is right, 1 if it is wrong.
+    The exit code is 0 if it is right, 1 if it is wrong. Of members, the first is checked.
 
       [CONFIG ...]  a config file or the name of a shipped one (default: digits); section.key=value
     """

@@ -23,6 +23,7 @@ from minnet.core.activations import ACTIVATIONS
 from minnet.core.optimizers import OPTIMIZERS, SCHEDULES
 from minnet.core.softmax import OUTPUT_GRADIENTS
 from minnet.errors import ConfigError, did_you_mean, one_line, short
+from minnet.metrics import WATCHED
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 GENERATORS = ("moons", "circles", "blobs", "classification", "gaussian_quantiles")
@@ -78,7 +79,7 @@ class DataConfig:
     header: str | bool = key("auto", "whether row 1 holds names", choices=("auto",), only=(FILE,))
     validation_source: str = key("", "a separate file for the validation part", only=(FILE,))
     test_source: str = key("", "a separate file for the test part", only=(FILE,))
-    test_size: int | float = key(0.2, "test part: a fraction of the rows, or their number", ABOVE_0)
+    test_size: int | float = key(0.2, "test part: a share or number of rows; 0: none", FROM_0)
     validation_size: int | float = key(0.2, "validation part of the rest; 0: none", FROM_0)
     split_seed: int = key(0, "which rows are in which part", SEED)
     scale: str = key(
@@ -104,6 +105,7 @@ class ModelConfig:
     dropout: float = key(0.0, "chance to drop a hidden unit in training", SHARE)
     output_gradient: str = key("vjp", "J written out, J^T dp, or p - y", "", OUTPUT_GRADIENTS)
     dtype: str = key("float32", "of parameters and arithmetic", choices=("float32", "float64"))
+    members: int = key(1, "nets side by side; predicts their mean p", "at least 1, at most 1e4")
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,11 @@ class TrainConfig:
     batch_size: int = key(32, "rows per step, at most all", COUNT)
     seed: int = key(0, "initial weights, order of rows, dropout", SEED)
     patience: int = key(20, "stop after so many epochs without improvement; 0: never", FROM_0)
-    watch: str = key("loss", "figure that selects the weights", choices=("loss", "accuracy"))
+    watch: str = key(
+        "loss",
+        "validation figure that stops training and selects the weights; loss: by class_weight",
+        choices=("loss", "accuracy", *WATCHED),
+    )
     label_smoothing: float = key(0.0, "s: targets 1 - s for the label, plus s/K for all", SHARE)
     class_weight: str | dict[str, float] = key(
         "none", 'or a table {"label" = weight}', FROM_0, ("none", "balanced")

@@ -7,19 +7,24 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from numpy.typing import NDArray
-
 from minnet import config as configs
 from minnet import sweep
 from minnet.config import FETCHED
 from minnet.errors import MinnetError, one_line
-from minnet.runs import Prepared, Run, figures_by_class
+from minnet.runs import Prepared, Run
 from minnet.study.text import table
 from minnet.sweep import Ended, Mean, Plan, Tried, cores
 from minnet.training import Epoch
 
 MANY_CLASSES = 20  # with more, tables show only the classes with the most mistakes
 NAME_WIDTH = 24
+SCORES = {
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC, each class against the rest",
+    "calibration_error": "calibration error",
+    "baseline_accuracy": "accuracy of always the most frequent class",
+    "baseline_loss": "loss of the class frequencies",
+}
 
 
 def say(text: str, end: str = "\n") -> bool:
@@ -99,13 +104,14 @@ def opening(prepared: Prepared, processes: int = 1) -> str:
     data, net, optimizer = prepared.data, prepared.net, prepared.config.optimizer
     parts = ", ".join(f"{name} {len(part.y)}" for name, part in prepared.parts.items())
     size = f"{len(data.y):,} rows, {len(data.table.columns):,} features"
-    layers = "-".join(map(str, net.layer_sizes))
+    layers, members = "-".join(map(str, net.layer_sizes)), prepared.config.model.members
+    nets = f"{members} nets" if members > 1 else "net"
     activations = "/".join(dict.fromkeys(net.activation)) or "no hidden layer"
     batch = min(prepared.config.train.batch_size, len(prepared.parts["train"].y))
     shared = f", shared by {processes} processes" if processes > 1 else ""
     lines = [
         f"{data.name}: {size}, {len(data.classes)} classes; {parts}",
-        f"net {layers}, {activations}, {net.theta.size:,} parameters; {optimizer.name}, "
+        f"{nets} {layers}, {activations}, {net.theta.size:,} parameters; {optimizer.name}, "
         f"learning rate {optimizer.learning_rate:g}, batches of {batch}{shared}",
     ]
     return "\n".join(lines)
@@ -161,7 +167,8 @@ def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
 
 
 def closing(result: dict[str, Any]) -> str:
-    """The final figures: losses and accuracies, a line for each class, the confusion matrix."""
+    """The final figures: losses and accuracies, those of the test part as a whole, a line for each
+    class, the confusion matrix."""
     epochs, rows = result["epochs"], [["", "loss", "accuracy"]]
     head = f"{epochs} epoch{'s' * (epochs > 1)} in {result['seconds']:.2f} s; "
     if not epochs:
@@ -174,20 +181,28 @@ def closing(result: dict[str, Any]) -> str:
         if result[f"{part}_loss"] is not None:
             figures = (result[f"{part}_loss"], result[f"{part}_accuracy"])
             rows.append([part, *(f"{x:.4f}" for x in figures)])
-    sections = [head, "\n".join(table(rows)), _per_class(result, "test part")]
+    sections = [head, "\n".join(table(rows))]
+    if result["test_loss"] is None:
+        return "\n\n".join([*sections, "no test part, so nothing was tested"])
+    sections += [_scores(result, "test part"), _per_class(result)]
     return "\n\n".join([*sections, _confusion(result, " (result.json has the matrix)")])
 
 
-def evaluation(name: str, loss: float, predicted: NDArray, y: NDArray, classes: list[Any]) -> str:
-    """The figures of a model on the rows of the file `name`, whose classes are classes[y]."""
-    result = figures_by_class(y, predicted, len(classes)) | {"classes": classes}
-    right = (predicted == y).mean()
-    head = f"{name}: {len(y):,} rows, loss {loss:.4f}, accuracy {right:.4f}"
-    return "\n\n".join([head, _per_class(result, "by class"), _confusion(result)])
+def evaluation(name: str, result: dict[str, Any]) -> str:
+    """The figures of a model on the rows of the file `name`."""
+    figures = f"loss {result['loss']:.4f}, accuracy {result['accuracy']:.4f}"
+    head = f"{name}: {result['rows']:,} rows, {figures}"
+    return "\n\n".join([_scores(result, head), _per_class(result), _confusion(result)])
 
 
-def _per_class(result: dict[str, Any], title: str) -> str:
-    figures, names = result["per_class"], _names(result)
+def _scores(result: dict[str, Any], title: str) -> str:
+    """The figures of all classes together, those that there are."""
+    found = {text: result[name] for name, text in SCORES.items() if result[name] is not None}
+    return "\n".join([title, *table([[text, f"{x:.4f}"] for text, x in found.items()])])
+
+
+def _per_class(result: dict[str, Any]) -> str:
+    figures, names, title = result["per_class"], _names(result), "by class"
     rows = [*zip(names, *figures.values(), strict=True)]
     if len(names) > MANY_CLASSES:
         title += f", the {MANY_CLASSES} classes of {len(names)} with the lowest f1"

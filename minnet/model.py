@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet import files
+from minnet import files, metrics
 from minnet.core.network import MLP, ROWS
 from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import frames, kinds, sources
@@ -27,13 +27,14 @@ from minnet.errors import ConfigError, DataError, MinnetWarning, ModelFileError,
 class Model:
     """A trained classifier: a net, how columns become its inputs, and its classes (K,), the labels
     as they were given. `reading` is how its training file was read, as far as other files are read
-    alike; `source` names that file or data set."""
+    alike; `source` names that file or data set; `counts` are the rows of each class there, [K]."""
 
     net: MLP
     preprocessing: Preprocessing
     classes_: NDArray
     reading: dict[str, Any]
     source: str
+    counts: list[int] | None = None
 
     @property
     def feature_names_in_(self) -> NDArray:
@@ -52,6 +53,7 @@ class Model:
             "dtype of classes": self.classes_.dtype.str,
             "reading": self.reading,
             "source": self.source,
+            "counts": self.counts,
         }
         files.save_sealed(path, "model", arrays, about)
 
@@ -140,12 +142,14 @@ def load(path: str | Path) -> Model:
         fitted = Preprocessing.restore(arrays, about["preprocessing"])
         classes = np.array(about["classes"], about["dtype of classes"])
         shapes = {"fill": (len(fitted.names),), "center": (D,), "scale": (D,)}
-        fits = [theta.shape == net.theta.shape[1:], theta.dtype == net.dtype]
+        fits = [theta.shape[-1:] == net.theta.shape[1:], theta.dtype == net.dtype]
+        fits += [theta.ndim < 3, theta.size > 0, len(about.get("counts") or classes) == net.K]
         fits += [len(fitted.inputs) == D, classes.shape == (net.K,)]
         if not all(fits + [array.shape == shapes[name] for name, array in arrays.items()]):
             raise ValueError("its arrays do not fit each other")
         net.__setstate__(net.__getstate__() | {"theta": theta, "dtheta": np.zeros_like(theta)})
-        return Model(net, fitted, classes, about["reading"], about["source"])
+        of_file = about["reading"], about["source"], about.get("counts")
+        return Model(net, fitted, classes, *of_file)
 
 
 def read(
@@ -212,9 +216,9 @@ def class_places(classes: NDArray, labels: NDArray) -> NDArray:
     return np.array(found, np.intp)
 
 
-def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
-    """The model's mean cross-entropy on a table; and the classes predicted and given, (N,) indices
-    into the model's. Raises DataError for a label that the model does not know, or without any."""
+def evaluate(model: Model, table: Table) -> dict[str, Any]:
+    """The model's figures on a table: rows, accuracy, loss, those of metrics.figures, and classes.
+    Raises DataError for a label that the model does not know, or without any."""
     if table.y is None or not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     labels, places = np.unique(table.y, return_inverse=True)
@@ -226,8 +230,12 @@ def evaluate(model: Model, table: Table) -> tuple[float, NDArray, NDArray]:
         raise DataError(f"{table.path}: has {what}{more}; it knows {known}")
     y = k[places]
     predicted, loss, end = np.empty(len(y), np.intp), 0.0, 0
+    p = np.empty((len(y), model.net.K), model.net.dtype)
     for z in model.logits_in_blocks(table):
         rows = slice(end, end := end + len(z))
         z.argmax(axis=1, out=predicted[rows])
+        p[rows] = softmax(z)
         loss += float(cross_entropy(z, y[rows]).sum(dtype=np.float64))
-    return loss / len(y), predicted, y
+    plain = {"rows": len(y), "accuracy": float(np.mean(predicted == y)), "loss": loss / len(y)}
+    found = metrics.figures(y, predicted, p, model.counts)
+    return plain | found | {"classes": model.classes_.tolist()}

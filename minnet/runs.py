@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minnet import config as configs
-from minnet import data, files, training
+from minnet import data, files, metrics, training
 from minnet.config import Config
 from minnet.core.network import MLP
 from minnet.core.optimizers import OPTIMIZERS
@@ -42,7 +41,7 @@ REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 @dataclass
 class Prepared:
     """A config's data, how they become inputs, the net with its initial weights, and the rows of
-    each part: train, test and, if there is one, validation."""
+    each part: train and, if there are such, validation and test."""
 
     config: Config
     data: Data
@@ -87,11 +86,17 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     fitted = data.fit(config.data, loaded, team)
     D, K = len(fitted.inputs), len(loaded.classes)
     P = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise([D, *model.hidden, K]))
+    P *= model.members
     vectors = 4 + OPTIMIZERS[config.optimizer.name].vectors  # theta now, before, at best; dtheta
     need, have = vectors * P * np.dtype(model.dtype).itemsize, files.memory()
     if need > have:
         needs = f"{P:,} parameters need {need / 1e9:,.0f} GB"
         raise ConfigError(f"model.hidden: {needs}, more than this machine's {have / 1e9:,.0f} GB")
+    if config.train.watch == "auc" and "validation" in loaded.parts:
+        absent = np.setdiff1d(np.arange(K), loaded.y[loaded.parts["validation"]])
+        if absent.size:
+            where = f"the validation part has no row of class {loaded.classes[absent[0]]}"
+            raise ConfigError(f"train.watch: no auc, as {where}: watch another figure")
     y = loaded.y[loaded.parts["train"]]
     weights = training.class_weights(config.train.class_weight, y, loaded.classes)
     net = training.build(config, D, K, weights)
@@ -161,7 +166,8 @@ def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
         run.state.use_best()
         result = _result(run, interrupted)
         if not run.team.rank:
-            model = Model(run.state.net, fitted, loaded.classes, loaded.reading, loaded.name)
+            about = loaded.classes, loaded.reading, loaded.name, _counts(run.prepared)
+            model = Model(run.state.net, fitted, *about)
             model.save(run.folder / "model.npz")
             files.write_json(run.folder / "result.json", result)
     return result
@@ -171,7 +177,7 @@ def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
 def _at_work(run: Run) -> Iterator[None]:
     """Set what NumPy and BLAS do while a run trains, and let errors say what to do about them."""
     config = run.prepared.config
-    work = config.train.batch_size * run.state.net.theta.size
+    work = config.train.batch_size * run.state.net.theta.shape[-1]
     try:
         # a run overflows before it diverges; the processes of a team have one core each
         with np.errstate(all="ignore"), blas_threads(work if run.team.size == 1 else 0):
@@ -201,7 +207,7 @@ def _write_texts(run: Run) -> None:
         clear_report(run.folder)
         files.write(run.folder / "config.toml", configs.dumps(run.prepared.config).encode())
         layers = (0.0,) * len(run.state.net.layers)
-        lines = [",".join(_cells(Epoch(0, 0, 0, 0, 0, 0, 0, 0, layers, layers)))]
+        lines = [",".join(_cells(Epoch(0, 0, 0, 0, 0, 0, 0, 0, 0, layers, layers)))]
         lines += [",".join(_cells(epoch).values()) for epoch in run.state.history]
         files.write(run.folder / "metrics.csv", "\n".join([*lines, ""]).encode())
 
@@ -213,18 +219,21 @@ def _cells(epoch: Epoch) -> dict[str, str]:
 
 
 def _result(run: Run, interrupted: bool) -> dict[str, Any]:
-    """The final figures, as result.json has them; those by class are of the test part."""
+    """The final figures, as result.json has them, without class weights; null those of a part that
+    there is not. All in metrics.NAMES are of the test part."""
     config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
-    result: dict[str, Any] = {"validation_accuracy": None, "validation_loss": None}
-    measured = {name: training.evaluate(net, part, run.team) for name, part in parts.items()}
-    for name, found in measured.items():
+    names = [f"{name}_{figure}" for name in data.PARTS[1:] for figure in ("accuracy", "loss")]
+    result: dict[str, Any] = dict.fromkeys([*names, *metrics.NAMES])
+    for name, part in parts.items():
+        found = training.evaluate(net, part, run.team, keep=name == "test")
         if not math.isfinite(found.loss):
             raise TrainingError(f"the {name} loss is {found.loss}")
         result |= {f"{name}_accuracy": found.accuracy, f"{name}_loss": found.loss}
+        if name == "test":
+            result |= metrics.figures(part.y, found.predicted, found.p, _counts(run.prepared))
     history = run.state.history
     return {
         **result,
-        **figures_by_class(parts["test"].y, measured["test"].predicted, net.K),
         "best_epoch": run.state.best_epoch,
         "epochs": len(history),
         "interrupted": interrupted,
@@ -239,17 +248,9 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     }
 
 
-def figures_by_class(y: NDArray, predicted: NDArray, K: int) -> dict[str, Any]:
-    """Macro F1; precision, recall, F1 and rows of each class; and the confusion matrix, with a row
-    for each true class and a column for each predicted one."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    labels = range(K)
-    figures = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
-    names = ("precision", "recall", "f1", "rows")
-    by_class = {name: figure.tolist() for name, figure in zip(names, figures, strict=True)}
-    confusion = confusion_matrix(y, predicted, labels=labels).tolist()
-    return {"macro_f1": float(figures[2].mean()), "per_class": by_class, "confusion": confusion}
+def _counts(prepared: Prepared) -> list[int]:
+    """The rows of each class in the training part."""
+    return np.bincount(prepared.parts["train"].y, minlength=prepared.net.K).tolist()
 
 
 # What a resumed run must have in common with its checkpoint

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from minnet.config import Config, TrainConfig
 from minnet.core.network import MLP, ROWS, Tape
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, Step, clip_by_norm, flush
-from minnet.core.softmax import cross_entropy
+from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import Part
 from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, TrainingError
+from minnet.metrics import WATCHED
 
 Parts: TypeAlias = dict[str, Part]
 Stop: TypeAlias = threading.Event | None
@@ -43,10 +44,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch: in training, means over its steps, as the net then was, with
-    dropout, smoothing and class weights; in validation, plain, at its end. `seconds` count from the
+    """The figures of one epoch: in training, means over its steps and members, as the net then was,
+    with dropout, smoothing and class weights; in validation, of the mean p, at its end, the loss
+    with class weights; `watched` is the one that `train.watch` names. `seconds` count from the
     start of the run. `gradient` and `update` are of the last step, layer by layer: the norm of the
-    gradient, and that of the change of [W; b] over that of [W; b]."""
+    gradient, and that of the change of [W; b] over that of [W; b], over all members."""
 
     epoch: int
     learning_rate: float
@@ -56,6 +58,7 @@ class Epoch:
     validation_accuracy: float | None
     seconds: float
     best_epoch: int
+    watched: float | None = None
     gradient: Sequence[float] = ()
     update: Sequence[float] = ()
 
@@ -69,11 +72,13 @@ def figures(epoch: Epoch) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean cross-entropy, share of rows that are right, and the class (n,) predicted for each."""
+    """Mean cross-entropy, share of rows that are right, the class (n,) predicted for each, and p
+    (n, K), or (0, K) where only the class was asked for."""
 
     loss: float
     accuracy: float
     predicted: NDArray
+    p: NDArray
 
 
 @dataclass
@@ -117,6 +122,11 @@ class State:
             self.net.theta[:] = self.best_theta
 
     @property
+    def members(self) -> int:
+        """The number of nets, M."""
+        return self.net.theta.size // self.net.theta.shape[-1]
+
+    @property
     def vectors(self) -> dict[str, NDArray]:
         """The state's large arrays."""
         return {"theta": self.net.theta, "best": self.best_theta, "optimizer": self.optimizer}
@@ -145,6 +155,7 @@ def build(config: Config, D: int, K: int, class_weight: NDArray | None = None) -
     """The net that the config describes, for D features and K classes, with its initial weights."""
     settings = _keys(config.model, "activation", "output_gradient", "dropout", "dtype")
     settings |= _keys(config.train, "label_smoothing", "seed")
+    settings["members"] = config.model.members if config.model.members > 1 else None
     sizes = [D, *config.model.hidden, K]
     return MLP(sizes, l2=_penalty(config), class_weight=class_weight, **settings)
 
@@ -184,11 +195,12 @@ def train(
     With parts["validation"], training ends `patience` epochs after the best; `state.use_best` puts
     in the weights of that. Once `stop` is set, training ends after the current step; an epoch cut
     short is not yielded. In a team, every process calls this, and takes its share of each batch.
-    Raises TrainingError if a loss or weight is not finite, or the loss explodes."""
+    Raises TrainingError if a member's loss or weight is not finite, or its loss explodes."""
     part, validation, stop = parts["train"], parts.get("validation"), stop or threading.Event()
     N, size, tapes = len(part.y), min(recipe.train.batch_size, len(part.y)), dict[int, Tape]()
     patience = recipe.train.patience if validation and recipe.train.patience else math.inf
     steps, saved = math.ceil(N / size), time.perf_counter()
+    flat, keep = net.dtheta.reshape(-1), recipe.train.watch in WATCHED
     began = saved - state.seconds
     while state.epoch <= recipe.train.epochs and state.epoch - state.best_epoch <= patience:
         order, stopped = _order(state, N, recipe.shuffle), 0.0
@@ -198,13 +210,14 @@ def train(
             rows = order[state.step * size : (state.step + 1) * size]
             due: float = 0 < recipe.train.checkpoint_seconds <= time.perf_counter() - saved
             mine = gradient(state, part, rows, recipe, tapes, team)
-            loss, weight, right, stopped, due = team.average(net.dtheta, *mine, stop.is_set(), due)
+            loss, weight, right, stopped, due = team.average(flat, *mine, stop.is_set(), due)
             state.step, state.t = state.step + 1, state.t + 1
             if not loss <= state.limit:
                 after = f", after {state.first_loss:.3g} at the first step" if state.t > 1 else ""
                 raise _diverged(state, f"the loss is {loss:.3g}{after}")
             if state.t == 1:
-                state.first_loss, state.limit = loss, EXPLODED * max(loss, math.log(net.K))
+                limit = EXPLODED * max(loss, math.log(net.K))
+                state.first_loss, state.limit = loss, limit / state.members  # the mean's, if of one
             state.losses, state.weight = state.losses + loss * weight, state.weight + weight
             state.correct += int(right)
             update(net, recipe, state, last=state.step == steps)
@@ -216,10 +229,10 @@ def train(
         whole = state.step == steps
         if (whole or not state.best_epoch) and not np.isfinite(net.theta).all():
             raise _diverged(state)
-        measured = evaluate(net, validation, team) if validation and whole else None
+        measured = evaluate(net, validation, team, True, keep) if validation and whole else None
         state.seconds = time.perf_counter() - began
         if whole:
-            yield _end_epoch(state, measured, recipe, N)
+            yield _end_epoch(state, measured, recipe, parts)
         if not whole or team.add(np.array(int(stop.is_set()))):
             stop.set()
             break
@@ -228,15 +241,16 @@ def train(
 def gradient(
     state: State, part: Part, rows: NDArray, recipe: Recipe, tapes: dict[int, Tape], team: Team
 ) -> tuple[float, float, int]:
-    """The mean loss over this process's share of a batch, with dtheta in the net; the weight of
-    these rows, and how many of them are right. There is a tape for each number of rows."""
+    """The mean loss over this process's share of a batch and members, with dtheta in the net; the
+    weight of these rows, and how many are right, by all members. There is a tape for each number of
+    rows."""
     net, share = state.net, team.share(len(rows))
     mine = rows if team.size == 1 else rows[share]
     n = len(mine)
     tape = tapes.get(n) or tapes.setdefault(n, Tape(net, n))
     if net.dropout:  # masks of the whole batch, so that they do not depend on how it is shared
         for record, mask in zip(tape, net.dropout_masks(len(rows), state.rng), strict=False):
-            record.mask = mask[share]
+            record.mask = mask[..., share, :]
     X = part.X.take(mine, axis=0) if isinstance(part.X, np.ndarray) else part.X[mine]
     y = part.y[mine]
     T, weight = net.targets(y, None if part.w is None else part.w[mine])
@@ -245,7 +259,8 @@ def gradient(
     loss = net.step(X, T, tape)
     if not recipe.alpha:
         loss = tape.L  # what is recorded has no penalty in it
-    return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=1) == y))
+    loss = loss if tape.z.ndim == 2 else loss.mean()
+    return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=-1) == y))
 
 
 def update(net: MLP, recipe: Recipe, state: State, last: bool = False) -> None:
@@ -267,21 +282,30 @@ def update(net: MLP, recipe: Recipe, state: State, last: bool = False) -> None:
 def _norm(x: NDArray) -> float:
     """The Euclidean norm, summed in float64 and not by BLAS, whose sum depends on its threads. No
     file holds infinity: the largest number stands for it."""
-    return min(math.sqrt(np.einsum("ij,ij->", x, x, dtype=np.float64)), LARGEST)
+    squares = np.einsum("...ij,...ij->...", x, x, dtype=np.float64)
+    return min(math.sqrt(squares.sum()), LARGEST)
 
 
-def evaluate(net: MLP, part: Part, team: Team = ALONE) -> Measured:
-    """Mean cross-entropy and accuracy on a part, without dropout, smoothing or class weights; means
-    over the rows' weights if they have any. Each process of a team takes its share of the rows."""
+def evaluate(
+    net: MLP, part: Part, team: Team = ALONE, by_class: bool = False, keep: bool = False
+) -> Measured:
+    """Mean cross-entropy and accuracy on a part, without dropout or smoothing; means over the rows'
+    weights if they have any, and `by_class`, the loss by class weights, too. With `keep`, p is
+    kept. Each process of a team takes its share of the rows."""
     N, w = len(part.y), np.broadcast_to(1.0, len(part.y)) if part.w is None else part.w
-    mine, predicted, sums = team.share(N), np.zeros(N, np.intp), np.zeros(2)
+    mine, predicted, sums = team.share(N), np.zeros(N, np.intp), np.zeros((2, 2))
+    p, c = np.zeros((N if keep else 0, net.K), net.dtype), net.class_weight if by_class else None
     for start in range(mine.start, mine.stop, ROWS):
         rows = slice(start, min(start + ROWS, mine.stop))
         z, y = net.logits(part.X[rows]), part.y[rows]
         z.argmax(axis=1, out=predicted[rows])
-        sums += (w[rows] * [cross_entropy(z, y), predicted[rows] == y]).sum(axis=1)
-    loss, accuracy = (team.add(sums) / w.sum()).tolist()
-    return Measured(loss, accuracy, team.add(predicted))
+        by = np.stack([w[rows] if c is None else w[rows] * c[y], w[rows]])
+        sums[0] += (by * [cross_entropy(z, y), predicted[rows] == y]).sum(axis=1)
+        sums[1] += by.sum(axis=1)
+        if keep:
+            p[rows] = softmax(z)
+    loss, accuracy = np.divide(*team.add(sums)).tolist()
+    return Measured(loss, accuracy, team.add(predicted), team.add(p))
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:
@@ -313,21 +337,25 @@ def _order(state: State, N: int, shuffle: bool) -> NDArray:
     return rng.permutation(N)
 
 
-def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, N: int) -> Epoch:
+def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, parts: Parts) -> Epoch:
     """Record the epoch, and its weights if they are the best so far, and begin the next one."""
     flush(state.optimizer)
-    loss, accuracy, figure = None, None, -float(state.epoch)  # without validation the last is best
+    loss = accuracy = watched = None
+    figure, watch = -float(state.epoch), recipe.train.watch  # without validation the last is best
     if measured:
         loss, accuracy = measured.loss, measured.accuracy
         if not math.isfinite(loss):
             raise _diverged(state, f"the validation loss is {loss}")
-        figure = loss if recipe.train.watch == "loss" else -accuracy
+        watched = loss if watch == "loss" else accuracy
+        if watch in WATCHED:
+            watched = WATCHED[watch](parts["validation"].y, measured.predicted, measured.p)
+        figure = watched if watch == "loss" else -watched
     if figure < state.best_figure:
         state.best_epoch, state.best_figure = state.epoch, figure
         state.best_theta[:] = state.net.theta
-    mean, right = state.losses / (state.weight or 1), state.correct / N
-    figures = state.epoch, state.rate, mean, right, loss, accuracy, state.seconds, state.best_epoch
-    state.history.append(Epoch(*figures, *state.norms))
+    mean, right = state.losses / (state.weight or 1), state.correct / len(parts["train"].y)
+    figures = state.epoch, state.rate, mean, right / state.members, loss, accuracy, state.seconds
+    state.history.append(Epoch(*figures, state.best_epoch, watched, *state.norms))
     state.epoch, state.step = state.epoch + 1, 0
     return state.history[-1]
 

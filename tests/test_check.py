@@ -246,6 +246,14 @@ def test_the_report_says_what_was_checked():
     assert "l2 0 (adamw's decay, 0.1, is not in L)" in apart
 
 
+def test_of_members_the_first_is_checked_and_that_is_said(capsys):
+    assert cli.main(["check", "wine", "model.members=3"]) == 0
+    many = capsys.readouterr().out.splitlines()
+    assert cli.main(["check", "wine"]) == 0
+    one = capsys.readouterr().out.splitlines()
+    assert many[0] == f"{one[0]}, the first of 3 members" and many[1:] == one[1:]
+
+
 def test_the_command_checks_a_config_and_its_exit_code_is_the_verdict(capsys):
     arguments = ["check", "wine", "model.hidden=[5]", "train.class_weight=balanced"]
     assert cli.main(arguments) == 0

@@ -34,7 +34,7 @@ RUN = {"config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz
 COLUMNS = (
     "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds"
 )
-LAYERS = "gradient_1,gradient_2,update_1,update_2"
+LAYERS = "watched,gradient_1,gradient_2,update_1,update_2"
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 study = partial(command, "study")

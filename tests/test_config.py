@@ -159,7 +159,7 @@ def test_a_number_key_takes_finite_numbers_within_its_limits_only(name):
     assert message(f"{name}=0x{'f' * 5000}").endswith("got a value too long to show")
 
 
-POSITIVE = "data.test_size data.samples data.features data.classes train.epochs train.batch_size"
+POSITIVE = "data.samples data.features data.classes train.epochs train.batch_size"
 RATES = " optimizer.learning_rate optimizer.epsilon optimizer.step_epochs optimizer.step_factor"
 SHARES = "model.dropout optimizer.momentum optimizer.beta1 optimizer.beta2 train.label_smoothing"
 

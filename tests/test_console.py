@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minnet import config, console, runs
+from minnet import config, console, metrics, runs
 from minnet.training import Epoch
 
 EPOCH = Epoch(3, 0.001, 0.5, 0.8, 0.25, 0.9, 1.5, 2)
@@ -32,8 +32,10 @@ def rows(matrix) -> list[np.ndarray]:
 def figures(matrix, names, **changes) -> dict:
     """A result of a run whose test part came out as this confusion matrix."""
     y, predicted = rows(matrix)
+    p = 0.9 * np.eye(len(names))[predicted] + 0.1 / len(names)
     result = RESULT | {"test_accuracy": (y == predicted).mean(), "seconds": 3.456}
-    return result | runs.figures_by_class(y, predicted, len(names)) | {"classes": names} | changes
+    of_test = metrics.figures(y, predicted, p, [30, *[10] * (len(names) - 1)])
+    return result | of_test | {"classes": names} | changes
 
 
 def two_classes(names=("yes", "no"), **changes) -> dict:
@@ -72,6 +74,7 @@ def test_the_opening_names_the_rows_the_parts_and_the_net():
         "net 4-8-5-5-3, tanh/relu, 133 parameters; adam, learning rate 0.001, batches of 32, "
         "shared by 3 processes",
     ]
+    assert opening("model.members=3")[1].startswith("3 nets 4-64-3, relu, 1,545 parameters; ")
     lines = opening("model.hidden=[]", "data.validation_size=0", "train.batch_size=1000")
     assert lines[0].endswith("; train 120, test 30")
     assert lines[1].startswith("net 4-3, no hidden layer, 15 parameters; ")
@@ -94,6 +97,13 @@ validation  0.1234    0.9512
 test        0.2345    0.9700
 
 test part
+balanced accuracy                           0.9651
+AUC, each class against the rest            0.9651
+calibration error                           0.0200
+accuracy of always the most frequent class  0.4300
+loss of the class frequencies               0.9139
+
+by class
 class       precision  recall      f1  rows
 yes            1.0000  0.9302  0.9639    43
 no             0.9500  1.0000  0.9744    57
@@ -107,7 +117,7 @@ no     .  57"""
 
 def test_the_closing_shows_the_figures_of_each_part_and_class_and_the_confusion_matrix():
     assert console.closing(two_classes()) == CLOSING
-    lines = cells(section(figures([[5, 0, 0], [5, 0, 0], [0, 0, 0]], [*"abc"]), "test part"))
+    lines = cells(section(figures([[5, 0, 0], [5, 0, 0], [0, 0, 0]], [*"abc"]), "by class"))
     assert ["b", "0.0000", "0.0000", "0.0000", "5"] in lines  # never predicted
     assert ["c", "0.0000", "0.0000", "0.0000", "0"] in lines  # no rows
 
@@ -157,8 +167,8 @@ def test_a_matrix_too_wide_or_of_many_classes_becomes_its_most_frequent_mistakes
 
 
 def test_of_many_classes_the_worst_twenty_are_shown():
-    title, _, *shown, means = section(many_classes(), "test part")
-    assert title == "test part, the 20 classes of 40 with the lowest f1"
+    title, _, *shown, means = section(many_classes(), "by class")
+    assert title == "by class, the 20 classes of 40 with the lowest f1"
     assert sorted(int(line.split()[1]) for line in shown) == [0, *range(21, 40)]
     assert means.startswith("macro mean ") and means.endswith(f" {40 * 100 + sum(range(40))}")
 
@@ -178,14 +188,22 @@ def test_names_of_any_script_and_numbers_are_shown(names):
 
 
 def test_an_evaluation_shows_the_rows_their_loss_and_what_the_closing_of_a_run_does():
-    y, predicted = rows([[40, 3], [0, 57]])
-    text = console.evaluation("data.csv", 1234.5, predicted, y, ["yes", "no"])
-    head = "data.csv: 100 rows, loss 1234.5000, accuracy 0.9700\n\nby class"
-    assert text == head + CLOSING.partition("test part")[2]
-    y, predicted = rows(many_classes()["confusion"])
-    text = console.evaluation("data.csv", 0.5, predicted, y, [*range(40)])
-    assert text.startswith("data.csv: 4,780 rows, loss 0.5000, accuracy 0.8368\n\nby class, the ")
+    head, plain = "data.csv: 1,234 rows, loss 1234.5000, accuracy 0.9700\n", {"rows": 1234}
+    plain |= {"loss": 1234.5, "accuracy": 0.97}
+    text = console.evaluation("data.csv", two_classes(**plain))
+    assert text == head + CLOSING.partition("test part\n")[2]
+    text = console.evaluation("data.csv", many_classes() | plain)
+    assert "\n\nby class, the 20 classes of 40" in text
     assert "result.json" not in text  # there is none
+
+
+def test_figures_that_do_not_exist_are_left_out_and_of_no_test_part_that_is_said():
+    absent = section(two_classes(auc=None, baseline_loss=None), "test part")
+    assert [line.rsplit("  ", 1)[0].strip() for line in absent[1:]] == [
+        *("balanced accuracy", "calibration error", "accuracy of always the most frequent class")
+    ]
+    text = console.closing(RESULT | {"seconds": 1.0, "test_loss": None})
+    assert text.endswith("0.9512\n\nno test part, so nothing was tested")
 
 
 # Streams

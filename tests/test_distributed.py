@@ -84,6 +84,7 @@ RUNS = {
     "one_batch": ["data.validation_size=0", "train.batch_size=100000"],
     "few_rows": ["train.batch_size=2", "train.epochs=1", "data.test_size=0.9"],
     "sparse": ["data.source=iris.svm"],
+    "members": ["model.members=3", "model.dropout=0.3", "train.watch=auc"],
     "on_the_disk": ["data.source=rows", "model.dtype=float32"],
 }
 MANY = """

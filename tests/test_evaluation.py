@@ -1,4 +1,4 @@
-"""The test part of a run: its rows, what the model predicts, calibration and mistakes."""
+"""The test part of a run: its rows, what the model predicts, and mistakes."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,29 +16,6 @@ import minnet
 from minnet import config, runs
 from minnet.errors import DataError, MinnetError
 from minnet.report import evaluation, saved
-
-
-@pytest.mark.parametrize("n", [1, 50, 500])
-def test_calibration_is_that_of_a_loop_over_rows(n):
-    rng = np.random.default_rng(n)
-    p, right = rng.uniform(0.2, 1, n), rng.integers(2, size=n)
-    expected, error = [], 0.0
-    for k in range(10):
-        inside = (k / 10 < p) & (p <= (k + 1) / 10)
-        if rows := inside.sum():
-            sure, count = p[inside].sum(), right[inside].sum()
-            interval = evaluation.wilson(count, rows)
-            expected.append([k / 10 + 0.05, rows, sure / rows, count / rows, *interval])
-            error += abs(sure - count) / n
-    bins = evaluation.calibration(p, right)
-    assert np.transpose(bins) == pytest.approx(np.array(expected))
-    assert bins.gap == pytest.approx(error)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_confidence_on_an_edge_is_in_the_bin_below_it_in_each_precision(dtype):
-    edges = (np.arange(5, 11) / 10).astype(dtype).astype(float)
-    assert evaluation.calibration(edges, edges > 0).middle == pytest.approx(edges - 0.05)
 
 
 def test_mistakes_are_the_wrong_rows_the_most_confident_first_and_then_in_their_order():

@@ -1,4 +1,5 @@
-"""Members: each is the single net of its seed, whatever the settings and rows."""
+"""Members: each is the single net of its seed, whatever the settings and rows, and together they
+predict their mean p."""
 
 from functools import partial
 
@@ -60,6 +61,13 @@ def test_each_member_trains_and_predicts_as_the_single_net_of_its_seed(settings,
         adamw(many, t, states[0])
         close(many.theta, [net.theta for net in single])
     X = form(rng.normal(size=(1500, 4)))
-    close(many.logits(X), [net.logits(X) for net in single])
-    close(many.predict_proba(X), [net.predict_proba(X) for net in single])
-    assert_array_equal(many.predict(X), [net.predict(X) for net in single])
+    p = np.mean([net.predict_proba(X) for net in single], axis=0)
+    close(many.predict_proba(X), p)
+    close(many.logits(X), np.log(p))
+    assert_array_equal(many.predict(X), p.argmax(axis=1))
+
+
+def test_the_mean_p_of_members_far_apart_is_finite_where_p_itself_underflows():
+    net = MLP([1, 2], members=2, dtype="float64")
+    net.weights[0][...] = [[[2000.0, 0]], [[1500.0, 0]]]
+    close(net.logits([[1.0]]), [[0, -1500 - np.log(2)]])

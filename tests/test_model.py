@@ -4,6 +4,7 @@ model files that are not models, are refused in one line."""
 import csv
 import io
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from memory import traced_memory
 from running import ROOT, Answer, command, result
 from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_iris, load_wine
+from sklearn.metrics import confusion_matrix
 
 import minnet
 from minnet import cli, config, files, runs
@@ -143,9 +145,13 @@ def test_on_the_rows_of_the_test_part_evaluate_gives_the_figures_of_the_result(r
     prepared = runs.prepare(config.load(run / "config.toml"))
     source = write_csv("test.csv", labelled(prepared.data.parts["test"]))
     figures, loaded = result(run), minnet.load(run)
-    loss, predicted, y = models.evaluate(loaded, models.read(loaded, source, labels=True)[0])
-    assert runs.figures_by_class(y, predicted, 3).items() <= figures.items()
-    assert loss == pytest.approx(figures["test_loss"], rel=1e-6)
+    found = models.evaluate(loaded, models.read(loaded, source, labels=True)[0])
+    assert found == json.loads(command("evaluate", run, source, "--json").out)
+    assert found.pop("rows") == 30 and found.pop("accuracy") == figures["test_accuracy"]
+    assert found.pop("loss") == pytest.approx(figures["test_loss"], rel=1e-6)
+    error = found.pop("calibration_error")
+    assert error == pytest.approx(figures["calibration_error"], rel=1e-6)
+    assert found.items() <= figures.items() and found.keys() >= {"auc", "baseline_loss"}
     shown = f"{figures['test_loss']:.4f}, accuracy {figures['test_accuracy']:.4f}"
     assert f"test.csv: 30 rows, loss {shown}" in command("evaluate", run, source).out
     source = write_csv("one.csv", labelled(slice(20)))  # of one class alone
@@ -218,10 +224,12 @@ def test_rows_in_blocks_are_the_rows_at_once(N):
     table, _ = models.read(model, saved(X=X[rows], y=KINDS[Y[rows]]), labels=True)
     p = model.predict_proba(X[rows])
     assert np.allclose(p, by_hand(model, X)[rows], atol=1e-6)
-    loss, predicted, y = models.evaluate(model, table)
-    assert (y == Y[rows]).all()
-    assert (predicted == p.argmax(axis=1)).all()
-    assert loss == pytest.approx(-np.log(p[np.arange(N), y].astype(float)).mean(), rel=1e-4)
+    found, y = models.evaluate(model, table), Y[rows]
+    matrix = confusion_matrix(y, p.argmax(axis=1), labels=range(3)).tolist()
+    assert found["confusion"] == matrix and found["classes"] == KINDS.tolist()
+    wanted = -np.log(p[np.arange(N), y].astype(float)).mean()
+    assert found["loss"] == pytest.approx(wanted, rel=1e-4)
+    assert found["baseline_loss"] is None  # it was not trained, so nothing is known of classes
     lines = "".join(models.csv_lines(model, table, proba=True)).splitlines()[1:]
     assert [row[1:] for row in csv.reader(lines)] == [[str(x) for x in row] for row in p.tolist()]
 

@@ -13,7 +13,7 @@ import pytest
 from running import command, files, result, train
 
 import minnet
-from minnet import config, runs, sweep
+from minnet import config, metrics, runs, sweep
 from minnet.errors import ConfigError, one_line
 from minnet.report import evaluation, figures, page, saved
 
@@ -191,7 +191,7 @@ def test_images_of_mistakes_if_there_are_any_and_calibration_are_those_of_the_sa
     titles = [f"{y} → {k}, {test.confidence[i]:.3f}" for i, y, k in zip(*worst, strict=True)]
     assert pictures("digits")["mistakes"] == titles != []
     assert result("sure")["test_accuracy"] == 1 and "confident mistakes" not in text("sure")
-    bins = evaluation.calibration(test.confidence, test.predicted == test.y)
+    bins = metrics.calibration(test.confidence, test.predicted == test.y)
     assert f"(calibration error) is {bins.gap:.4f}." in section("digits", "Reliability")
 
 
@@ -288,6 +288,24 @@ def test_a_page_is_the_same_each_time_and_without_its_model_has_the_other_pictur
     (note,) = write(folder)
     assert "model.npz: " in note and note.endswith("; figures that need the test rows are left out")
     assert set(pictures(folder)) == {"curves", "confusion", "sizes"}
+
+
+def test_a_run_without_a_test_part_has_its_curves_and_is_not_compared(tmp_path):
+    run = tmp_path / "run"
+    sizes = "data.source=iris", "data.test_size=0", "train.epochs=3", "train.watch=macro_f1"
+    assert train(*sizes, "--out", run).code == 0
+    assert write(run) == [f"{run}: has no test part, so it has no test figures"]
+    assert set(pictures(run)) == {"curves", "sizes"} and "Nothing was tested" in text(run)
+    assert "has the best validation macro f1." in section(run, "Learning curves")
+    with pytest.raises(ConfigError, match=f"^{run}: nothing was tested, so there is nothing"):
+        write(run, "own", out=tmp_path / "both")
+
+
+def test_of_members_the_first_ones_weights_are_shown(tmp_path):
+    run = tmp_path / "run"
+    own = "data.source=digits", "train.epochs=1", "model.members=2", "model.hidden=[8]"
+    assert train(*own, "--out", run).code == 0
+    assert write(run) == [] and {"weights", "mistakes"} <= set(pictures(run))
 
 
 @pytest.mark.parametrize("name", ["report.html", "pictures/curves.svg"])

@@ -1,6 +1,7 @@
 """The README, the guide and the configs: what they show works, and their figures agree."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -91,7 +92,8 @@ def test_the_commands_for_own_data_run_one_after_the_other(capsys):
     assert said[4].split("\n")[0] == "prediction"
     assert Path("answers.csv").read_text().split("\n")[0] == "prediction,p(a),p(b)"
     assert said[6].startswith("new.csv: 30 rows, loss ")
-    assert all("\nresumed after " in text for text in said[7:])
+    assert json.loads(said[7])["rows"] == 30
+    assert all("\nresumed after " in text for text in said[8:])
 
 
 def test_the_commands_for_many_processes_and_large_data_run():

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from minnet import config
+from minnet import config, metrics
 from minnet.data.preprocess import Preprocessing
 from minnet.data.table import Table
 from minnet.report import evaluation, figures
@@ -143,7 +143,7 @@ def test_the_numbers_of_a_confusion_matrix_stand_in_their_row_and_column():
 
 def test_reliability_has_a_dot_and_the_number_of_rows_for_each_bin():
     bins = [(0.65, 12345678, 0.66, 0.5, 0.4, 0.6), (0.95, 7, 0.97, 1, 0.8, 1)]
-    figure = figures.reliability(evaluation.Bins(*np.transpose(bins)))
+    figure = figures.reliability(metrics.Bins(*np.transpose(bins)))
     assert figure.axes[0].lines[1].get_xydata().tolist() == [[0.66, 0.5], [0.97, 1]]
     assert {"12345678", "7"} <= set(words(figure))
 

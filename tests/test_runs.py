@@ -22,9 +22,11 @@ import pytest
 from faults import Killed, faults
 from running import Answer, end, files, result, train, write_rows
 
+import minnet
 from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
+from minnet.metrics import NAMES
 from minnet.runs import REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
@@ -32,6 +34,7 @@ RUNS = {  # saved after each epoch, each step, and never
     0: "train.epochs=100 train.patience=3 optimizer.learning_rate=0.1",
     1e-9: "model.dropout=0.3 optimizer.schedule=cosine optimizer.warmup_epochs=1.5",
     1000: "model.dtype=float64 optimizer.name=adamw train.class_weight=balanced",
+    1e-10: "model.members=3 model.dropout=0.3 train.watch=auc train.max_grad_norm=1",
 }
 
 
@@ -97,6 +100,61 @@ def test_a_run_in_python_is_the_run_of_the_command():
         assert end(folder) == end("whole")
     with pytest.raises(ConfigError):
         runs.train(settings, Path("whole"))
+
+
+@pytest.mark.parametrize("validation", ["0", "0.2"])
+def test_without_a_test_part_all_rows_are_learned_and_test_figures_are_null(validation):
+    sizes = ["data.test_size=0", f"data.validation_size={validation}"]
+    answer = train("own.toml", *sizes, "--out", "run")
+    assert answer.code == 0 and "no test part, so nothing was tested" in answer.out
+    found = result("run")
+    assert sum(found["rows"].values()) == 120 and "test" not in found["rows"]
+    nulls = {name for name, value in found.items() if value is None}
+    of_validation = {"validation_loss", "validation_accuracy"} if validation == "0" else set()
+    assert nulls == {"test_loss", "test_accuracy", *NAMES} | of_validation
+    assert sum(minnet.load("run").counts) == found["rows"]["train"]
+    said = train("own.toml", *sizes, "--repeat", "2").refusal(2)
+    assert said == "--repeat compares test figures: data.test_size=0 leaves none"
+
+
+def test_of_members_the_saved_model_predicts_the_mean_and_counts_all_parameters():
+    train("own.toml", "model.members=3", "--out", "run")
+    loaded, X = minnet.load("run"), np.random.default_rng(0).normal(size=(9, 2))
+    theta = loaded.net.theta
+    assert theta.shape == (3, 51) and result("run")["parameters"] == 153
+    p = []
+    for one in theta:
+        loaded.net.__setstate__(loaded.net.__getstate__() | {"theta": one, "dtheta": one.copy()})
+        p.append(loaded.predict_proba(X))
+    np.testing.assert_allclose(minnet.load("run").predict_proba(X), np.mean(p, axis=0), rtol=1e-5)
+
+
+def test_one_member_is_the_single_net():
+    train("own.toml", "--out", "whole")
+    train("own.toml", "model.members=1", "--out", "run")
+    assert end("run") == end("whole") and minnet.load("run").net.theta.ndim == 1
+
+
+def test_to_watch_auc_the_validation_part_needs_every_class():
+    Path("validation.csv").write_text("a,b,label\n1,2,x\n3,4,y\n")
+    own = ("own.toml", "data.validation_source=validation.csv", "train.watch=auc")
+    said = train(*own).refusal(2)
+    assert said.startswith("train.watch: no auc, as the validation part has no row of class z")
+
+
+def test_balanced_class_weights_show_in_the_balanced_accuracy():
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{x + 1.5 * y},{y}"
+        for x, y in zip(rng.normal(size=900), rng.random(900) < 0.1, strict=True)
+    ]
+    Path("rare.csv").write_text("\n".join(["x,y", *lines]))
+    found = []
+    for weight in ("none", "balanced"):
+        own = ("data.source=rare.csv", "model.hidden=[]", "optimizer.learning_rate=0.05")
+        train(*own, "train.epochs=20", f"train.class_weight={weight}", "--out", weight)
+        found.append(result(weight))
+    assert found[1]["balanced_accuracy"] > found[0]["balanced_accuracy"] + 0.1
 
 
 def test_more_epochs_are_what_a_run_of_so_many_gives():

@@ -11,7 +11,7 @@ from minnet.errors import ConfigError, DataError, MinnetError
 from minnet.report import saved
 
 HEAD = ",".join(sorted(saved.COLUMNS)) + "\n"
-METRICS = HEAD + "1,0.9,0.1,0.5,0.5,0.01,,\n2,0.7,0.1,0.5,0.25,0.01,,\n"
+METRICS = HEAD + "1,0.9,0.1,0.5,0.5,0.01,,,\n2,0.7,0.1,0.5,0.25,0.01,,,\n"
 SCORES = {"precision": [1, 0.5], "recall": [0.5, 1], "f1": [0.7, 0.7], "rows": [2, 2]}
 RESULT = {"test_accuracy": 0.75, "test_loss": 0.5, "macro_f1": 0.7, "seconds": 0.5}
 RESULT |= {"best_epoch": 2, "epochs": 2, "parameters": 10, "interrupted": False}
@@ -80,7 +80,7 @@ TEXTS = ["", "{", "[]", "null", "[" * 100_000, *map(json.dumps, WITHOUT)]
 DAMAGED = [("result.json", text) for text in TEXTS]
 DAMAGED += [("result.json", json.dumps(RESULT | change)) for change in WRONG]
 DAMAGED += [("metrics.csv", text) for text in ("", "{", "[]\n1,2\n", "epoch\n1\n")]
-DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,,,,\n")]
+DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,,,,,\n")]
 DAMAGED += [(name, "\udcff\udcfe\0") for name in ("result.json", "metrics.csv", runs.REPEAT_FILE)]
 
 

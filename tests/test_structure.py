@@ -13,7 +13,18 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minnet"
 # A room is a folder or a file of the package; each may import the rooms to its left.
 ROOMS = (
-    *("errors", "core", "files", "config", "distributed", "data", "training", "model", "runs"),
+    *(
+        "errors",
+        "core",
+        "metrics",
+        "files",
+        "config",
+        "distributed",
+        "data",
+        "training",
+        "model",
+        "runs",
+    ),
     *("estimator", "sweep", "study", "report", "console", "cli"),
 )
 DOORS = {"__init__", "__main__"}  # which import what they open on

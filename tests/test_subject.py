@@ -45,6 +45,13 @@ def test_overrides_change_the_friendly_net_and_leave_its_numbers_unless_they_nee
         assert said == f"{key}: needs a config, as in: minnet study digits {key}"
 
 
+def test_of_members_it_is_the_first_and_that_is_said():
+    many, one = (of_data(iris(f"model.members={M}"), 0) for M in (3, 1))
+    np.testing.assert_array_equal(many.net.theta, one.net.theta)
+    assert many.about.startswith("before training, the first of 3 members; iris, row 0 ")
+    np.testing.assert_array_equal(friendly(["model.members=3"]).net.theta, friendly([]).net.theta)
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_it_is_a_row_as_the_net_takes_it_and_the_net_that_training_would_start_from(part):
     config = iris("train.seed=4", "train.class_weight=balanced", "data.scale=minmax")

@@ -20,6 +20,7 @@ from minnet.core.optimizers import OPTIMIZERS, SCHEDULES, Schedule, Step, clip_b
 from minnet.core.softmax import OUTPUT_GRADIENTS, cross_entropy
 from minnet.data import Part
 from minnet.errors import ConfigError, TrainingError
+from minnet.metrics import WATCHED
 from minnet.training import State
 
 D, K = 5, 3
@@ -234,6 +235,30 @@ class SetAfter(threading.Event):
         return self.state.t >= self.steps
 
 
+@pytest.mark.parametrize("figure", WATCHED)
+def test_any_figure_can_be_watched_and_its_first_best_epoch_is_kept(figure):
+    validation = part(40, seed=5, noise=1.5)
+    done = run(config({"learning_rate": 0.05}, epochs=40, watch=figure), memorising(), validation)
+    watched = [epoch.watched for epoch in done.epochs]
+    best = int(np.argmax(watched))  # the first, of which there may be several
+    assert done.state.best_epoch == best + 1
+    done.state.use_best()
+    found = training.evaluate(done.net, validation, keep=True)
+    p = done.net.predict_proba(validation.X)
+    np.testing.assert_array_equal(found.p, p)
+    assert watched[best] == WATCHED[figure](validation.y, p.argmax(axis=1), p)
+
+
+def test_the_validation_loss_is_weighted_by_class_weights_and_watched_so():
+    weights, validation = np.array([20, 1, 0.1]), part(40, seed=5, noise=1.5)
+    settings = config({"learning_rate": 0.05}, epochs=3)
+    done = run(settings, memorising(), validation, class_weight=weights)
+    losses = cross_entropy(done.net.logits(validation.X), validation.y)
+    loss = np.average(losses, weights=weights[validation.y])
+    assert done.epochs[-1].watched == done.epochs[-1].validation_loss == pytest.approx(loss)
+    assert evaluated(done)[0] == pytest.approx(losses.mean())  # a figure of the result is plain
+
+
 @pytest.mark.parametrize("figure", ["loss", "accuracy"])
 def test_the_weights_of_the_best_epoch_come_back(figure):
     settings = config({"learning_rate": 0.05}, epochs=60, watch=figure)
@@ -366,6 +391,40 @@ def test_evaluating_in_blocks_gives_the_plain_figures_of_all_rows_at_once(N, dty
         np.testing.assert_array_equal(measured.predicted, z.argmax(axis=1))
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("optimizer", [{}, {"name": "adamw", "weight_decay": 0.1}, {"name": "sgd"}])
+def test_members_train_as_the_single_nets_of_their_seeds_on_the_same_batches(optimizer, sparse):
+    train, model = {"epochs": 4, "max_grad_norm": 0.5, "seed": 7}, {"dtype": "float64"}
+    rows, validation = part(dtype="float64", sparse=sparse), part(30, seed=5, sparse=sparse)
+    many = run(config(optimizer, model | {"members": 3}, **train), rows, validation)
+    single = []
+    for seed in (7, 8, 9):
+        doing = Training(config(optimizer, model, **train | {"seed": seed}), rows, validation)
+        doing.state.rng = np.random.default_rng([7, 1])  # the order of rows is that of the first
+        single.append(doing.run())
+    np.testing.assert_allclose(many.net.theta, [one.net.theta for one in single], rtol=1e-9)
+    p = np.mean([one.net.predict_proba(validation.X) for one in single], axis=0)
+    losses = cross_entropy(np.log(p), validation.y)
+    for i, epoch in enumerate(many.epochs):
+        ends = [one.epochs[i] for one in single]
+        for name in ("train_loss", "train_accuracy"):
+            assert getattr(epoch, name) == pytest.approx(np.mean([getattr(e, name) for e in ends]))
+        assert epoch.gradient == pytest.approx(np.linalg.norm([e.gradient for e in ends], axis=0))
+    assert epoch.validation_loss == pytest.approx(losses.mean())
+    assert epoch.validation_accuracy == np.mean(p.argmax(axis=1) == validation.y)
+
+
+@silent
+@pytest.mark.parametrize("bad", [np.nan, 1.5e4])
+def test_one_member_that_diverges_ends_the_run(bad):
+    doing = Training(config(model={"members": 8, "hidden": []}, epochs=5))
+    for _ in doing.yielded():
+        doing.net.theta[3] = bad * np.sign(np.random.default_rng(0).normal(size=18))
+        break
+    with pytest.raises(TrainingError, match="epoch 2 at step 5: "):
+        doing.run()
+
+
 CLASSES = np.array(["ash", "elm", "oak"])
 
 
@@ -449,6 +508,7 @@ CONTINUED = [
     ({"name": "nesterov", "warmup_epochs": 2.5}, {"hidden": [4]}, False),
     ({"name": "adamw", "weight_decay": 0.1}, {"hidden": [8, 6]}, True),
     ({"name": "sgd"}, {"hidden": []}, False),
+    ({"name": "adamw", "weight_decay": 0.1}, {"members": 3, "dropout": 0.2}, True),
 ]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minnet.core.activations import ACTIVATIONS, HE
-from minnet.core.softmax import OUTPUT_GRADIENTS, one_hot, softmax, softmax_and_log
+from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, one_hot, softmax, softmax_and_log
 
 FEW = 1024  # classes, up to which a table of K x K numbers is small
 ROWS = 1024  # predicted at a time, so that memory does not grow with the number of rows
@@ -186,8 +186,7 @@ class MLP:
 
     def loss(self, X: Any, T: NDArray, tape: Tape) -> Any:
         """L of rows X (N, D) with T (N, K) = r Y, the forward half of `step`; (M,) for members."""
-        z = self.forward(X, tape)
-        tape.p, tape.log_p = softmax_and_log(z)
+        tape.p, tape.log_p = softmax_and_log(self.forward(X, tape))
         tape.L = L = -inner(T, tape.log_p)  # (13) L = -<T, log p>
         return L + self.penalty() if self.l2 else L
 
@@ -271,13 +270,14 @@ class MLP:
         return X if isinstance(X, np.ndarray) else X.astype(self.dtype, copy=False)
 
     def logits(self, X: Any) -> NDArray:
-        """z (N, K) for X (N, D), without dropout, a block of rows at a time."""
+        """z (N, K) for X (N, D), without dropout, by blocks of rows; of members, log of mean p."""
         X, tape = self.rows(X), Tape(self, 0)
-        z = np.empty((*self.theta.shape[:-1], X.shape[0], self.K), self.dtype)
-        for start in range(0, X.shape[0], ROWS):
-            block = X[start : start + ROWS]
+        z = np.empty((X.shape[0], self.K), self.dtype)
+        for rows in (slice(i, i + ROWS) for i in range(0, X.shape[0], ROWS)):
+            block = X[rows]
             tape = tape if tape.z.shape[-2] == block.shape[0] else Tape(self, block.shape[0])
-            z[..., start : start + ROWS, :] = self.forward(block, tape, slopes=False)
+            a = self.forward(block, tape, slopes=False)
+            z[rows] = a if a.ndim == 2 else np.logaddexp.reduce(log_softmax(a)) - np.log(len(a))
         return z
 
     def predict_proba(self, X: Any) -> NDArray:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from minnet.model import Model
 from minnet.report.saved import Run
 
 Shape = tuple[int, int] | None  # height and width of images, if the rows are images
-BINS = 10  # of confidence, of equal width, as in Guo et al. 2017
 GRID = 200  # points along each of two features
 SHUFFLES, TRIED = 5, 50  # of each column; columns, at most
 WORK = 5 * 10**10  # products in all shuffles, about 8 s; no clock, so that a page stays the same
@@ -49,45 +48,6 @@ def test_part(run: Run) -> Tested:
     p = np.concatenate([softmax(trained.net.logits(part.X[i : i + ROWS])) for i in starts])
     outcome = part.y, p.argmax(axis=1), p.max(axis=1).astype(np.float64)
     return Tested(trained, prepared.data.table, rows, *outcome)
-
-
-class Bins(NamedTuple):
-    """Bins of confidence, (b,) each: the middle of a bin, the number of its rows, their mean
-    confidence, and their accuracy with a 95% interval."""
-
-    middle: NDArray
-    rows: NDArray
-    confidence: NDArray
-    accuracy: NDArray
-    low: NDArray
-    high: NDArray
-
-    @property
-    def gap(self) -> float:
-        """The mean gap between confidence and accuracy over rows (Guo et al. 2017, eq. 3)."""
-        return float(np.average(abs(self.confidence - self.accuracy), weights=self.rows))
-
-
-def calibration(confidence: NDArray, right: NDArray) -> Bins:
-    """The bins that have rows, for the confidence (n,) of rows and whether each is right (n,)."""
-    # (0.6, 0.7] is a bin: with 0.7 in it, also where that is a little more in float32
-    place, found = np.ceil(confidence * BINS - 1e-6), []
-    for b in np.unique(place):
-        inside = place == b
-        n, k, mean = inside.sum(), right[inside].sum(), confidence[inside].mean()
-        found.append(((b - 0.5) / BINS, n, mean, k / n, *wilson(k, n)))
-    return Bins(*np.transpose(found))
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """A 95% interval for the chance of being right, given how many of n rows were (Wilson 1927).
-
-    >>> print("{:.4f} to {:.4f}".format(*wilson(355, 360)))
-    0.9679 to 0.9941
-    """
-    from scipy.stats import binomtest
-
-    return binomtest(int(right), int(n)).proportion_ci(method="wilson")
 
 
 def importance(test: Tested) -> tuple[list[str], NDArray, int]:

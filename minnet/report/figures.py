@@ -16,7 +16,8 @@ from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 
 from minnet.errors import one_line
-from minnet.report.evaluation import BINS, Bins, Tested
+from minnet.metrics import BINS, Bins
+from minnet.report.evaluation import Tested
 from minnet.report.saved import Epochs, Group
 
 # distinct for every reader, after Okabe and Ito, in shades that show on white and on black

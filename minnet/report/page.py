@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minnet import config, files, runs, sweep
+from minnet import config, files, metrics, runs, sweep
 from minnet.errors import VERSION, ConfigError, MinnetError, one_line
 from minnet.report import evaluation, figures, saved
 from minnet.report.evaluation import Shape, Tested
@@ -41,6 +41,8 @@ def write(
         if names.count(group.name) > 1:
             group.name = one_line(folder)
     alone = len(groups) == 1 and groups[0].planned == 1
+    for run in () if alone else (run for group in groups for run in group.runs if run.untested):
+        raise ConfigError(f"{run.folder}: nothing was tested, so there is nothing to compare")
     if shape and not alone:
         raise ConfigError("--image: only the page of one run shows images: leave it out")
     # warnings may be of missing glyphs, of which a browser has more
@@ -117,7 +119,9 @@ def of_run(group: Group, shape: Shape) -> Page:
     run = group.runs[0]
     page = Page(group.name, _summary(run))
     _curves(page, run)
-    if run.result:
+    if run.untested:
+        page.notes.append(f"{run.folder}: has no test part, so it has no test figures")
+    elif run.result:
         _by_class(page, run.result)
         try:
             test = evaluation.test_part(run)
@@ -143,26 +147,32 @@ def _summary(run: Run) -> list[str]:
     if result is None:
         done, most = len(run.epochs["epoch"]), run.config.train.epochs
         return [f"{source}: unfinished after {done} of at most {most} epochs"]
-    K, right, n = len(result["classes"]), np.trace(result["confusion"]), np.sum(result["confusion"])
-    low, high = evaluation.wilson(right, n)
-    rows = ", ".join(f"{name} {rows:,}" for name, rows in result["rows"].items())
-    accuracy = f"{right:,} of {n:,} rows; 95% Wilson interval {low:.4f} to {high:.4f}"
-    scores = f"test loss {result['test_loss']:.4f}, macro F1 {result['macro_f1']:.4f}"
+    K, rows = len(result["classes"]), result["rows"].items()
+    parts = ", ".join(f"{name} {n:,}" for name, n in rows)
     best = f"{result['best_epoch']}{'; interrupted' if result['interrupted'] else ''}"
     return [
-        f"{source}: {K} classes; rows: {rows}; {result['parameters']:,} parameters",
-        f"Test accuracy {result['test_accuracy']:.4f} ({accuracy}), {scores}",
+        f"{source}: {K} classes; rows: {parts}; {result['parameters']:,} parameters",
+        "Nothing was tested" if run.untested else _tested(result),
         f"{result['epochs']} epochs in {result['seconds']:.2f} s; weights of epoch {best}",
     ]
+
+
+def _tested(result: dict[str, Any]) -> str:
+    right, n = np.trace(result["confusion"]), np.sum(result["confusion"])
+    low, high = metrics.wilson(right, n)
+    accuracy = f"{right:,} of {n:,} rows; 95% Wilson interval {low:.4f} to {high:.4f}"
+    scores = f"test loss {result['test_loss']:.4f}, macro F1 {result['macro_f1']:.4f}"
+    return f"Test accuracy {result['test_accuracy']:.4f} ({accuracy}), {scores}"
 
 
 def _curves(page: Page, run: Run) -> None:
     watch, best = run.config.train.watch, 0
     text = "Training figures are means over the steps of an epoch, while the net is learning."
-    watched = run.epochs[f"validation_{watch}"] * (1 if watch == "loss" else -1)
+    watched = run.epochs["watched"] * (1 if watch == "loss" else -1)
     if np.isfinite(watched).any():
         best = int(np.nanargmin(watched)) + 1
-        text = f"Epoch {best} has the best validation {watch}. {text}"
+        name = watch.replace("_", " ")
+        text = f"Epoch {best} has the best validation {name}. {text}"
     page.show("curves", "Learning curves", text, figures.curves(run.epochs, best))
 
 
@@ -187,7 +197,7 @@ def _test_part(page: Page, test: Tested, shape: Shape) -> None:
     X, columns = test.table.X, test.table.columns
     if isinstance(X, np.ndarray) and not shape:
         _importance(page, test)
-    bins = evaluation.calibration(test.confidence, test.predicted == test.y)
+    bins = metrics.calibration(test.confidence, test.predicted == test.y)
     text = "Are 9 in 10 rows with confidence 0.9 right? Lines are 95% Wilson intervals. The mean "
     text += f"gap between confidence and accuracy (calibration error) is {bins.gap:.4f}."
     page.show("reliability", "Reliability", text, figures.reliability(bins))
@@ -233,8 +243,8 @@ def _mistakes(page: Page, test: Tested, wrong: NDArray, shape: Shape) -> None:
 
 
 def _weights(page: Page, test: Tested, shape: tuple[int, int]) -> None:
-    D = len(test.model.preprocessing.names)
-    W = test.model.net.weights[0][..., :D, :].mT.reshape(-1, D)
+    D, W = len(test.model.preprocessing.names), test.model.net.weights[0]
+    W = W.reshape(-1, *W.shape[-2:])[0, :D].T  # of the first member
     largest = W[np.argsort(-np.linalg.norm(W, axis=1))[:UNITS]]
     most = np.abs(largest).max()
     text = f"{len(largest)} of {len(W)} units, those with the largest weights: red where a bright "

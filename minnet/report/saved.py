@@ -13,7 +13,7 @@ from minnet.config import Config
 from minnet.errors import ConfigError, DataError, one_line
 
 Epochs = dict[str, NDArray]  # the columns (n,) of metrics.csv; NaN where a value is missing
-COLUMNS = {"epoch", "learning_rate", "train_loss", "train_accuracy"}
+COLUMNS = {"epoch", "learning_rate", "train_loss", "train_accuracy", "watched"}
 COLUMNS |= {"validation_loss", "validation_accuracy", "gradient_1", "update_1"}
 # figures of result.json
 OF_RUN = ["test_accuracy", "test_loss", "macro_f1", "seconds", "epochs", "best_epoch"]
@@ -29,6 +29,11 @@ class Run:
     config: Config
     epochs: Epochs
     result: dict[str, Any] | None
+
+    @property
+    def untested(self) -> bool:
+        """Whether the run has finished without a test part."""
+        return self.result is not None and "test" not in self.result["rows"]
 
 
 @dataclass
@@ -96,6 +101,8 @@ def _result(path: Path) -> dict[str, Any]:
     result = files.read_json(path)
     with files.named(path, "read as a run's result", DataError, Exception):
         K, rows = len(result["classes"]), result["rows"]
+        if "test" not in rows and result["test_loss"] is None:
+            return result
         tables = [*(result["per_class"][name] for name in OF_CLASS), *result["confusion"]]
         # a sum is a TypeError unless all are numbers
         sum([*(result[name] for name in OF_RUN), rows["train"], rows["test"], *rows.values()])

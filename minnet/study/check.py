@@ -21,6 +21,7 @@ from minnet.core.network import MLP
 from minnet.core.optimizers import OPTIMIZERS
 from minnet.distributed import blas_threads
 from minnet.runs import Prepared
+from minnet.study.subject import first_member, of_members
 from minnet.study.text import paint, table, wrapped
 
 ROWS = 32  # of the training part, at most
@@ -99,8 +100,9 @@ class Report(NamedTuple):
 
 
 def check(prepared: Prepared) -> Report:
-    """Measure the gradient of a net as it is; takes seconds for up to some million parameters."""
-    net, part = prepared.net, prepared.parts["train"]
+    """Measure the gradient of a net as it is, or of its first member; takes seconds for up to some
+    million parameters."""
+    net, part = first_member(prepared.net), prepared.parts["train"]
     n = min(prepared.config.train.batch_size, ROWS, len(part.y))
     with np.errstate(all="ignore"), blas_threads(0):
         witness = Witness(net, part.X[:n], part.y[:n], SEED)
@@ -239,7 +241,7 @@ def _heading(report: Report) -> list[str]:
     masks = " (masks held)" * (net.dropout > 0)
     return [
         f"{report.prepared.data.name}, the first {report.rows} training rows, "
-        f"through {layers} in {net.dtype}",
+        f"through {layers} in {net.dtype}{of_members(config)}",
         f"output gradient {net.output_gradient}, dropout {net.dropout:g}{masks}, l2 {net.l2:g}"
         f"{apart}, label smoothing {net.label_smoothing:g}, "
         f"class weights {config.train.class_weight}",
