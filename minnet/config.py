@@ -29,6 +29,7 @@ BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 GENERATORS = ("moons", "circles", "blobs", "classification", "gaussian_quantiles")
 FETCHED = ("covtype", "kddcup99", "20newsgroups_vectorized", "olivetti_faces", "lfw_people")
 OPENML, FILE = "openml:NAME", "path/to/file"  # any source of that kind
+FOLDS, SIZE = "folds", 0.2  # of the validation part; the second where there can be no folds
 
 LIMITS = {"at least": ge, "above": gt, "below": lt, "at most": le}
 SEED, INDEX = "at least 0, below 4294967296", "at least -1e6, at most 1e6"
@@ -40,6 +41,7 @@ TYPES: dict[Any, str] = {
     int: "a whole number",
     float: "a finite number",
     int | float: "a number",
+    int | float | str: "a number or a string",
     list[str]: "a list of strings",
     list[str | int]: "a list of names or places",
     list[str | int | float]: "a list of values",
@@ -80,7 +82,9 @@ class DataConfig:
     validation_source: str = key("", "a separate file for the validation part", only=(FILE,))
     test_source: str = key("", "a separate file for the test part", only=(FILE,))
     test_size: int | float = key(0.2, "test part: a share or number of rows; 0: none", FROM_0)
-    validation_size: int | float = key(0.2, "validation part of the rest; 0: none", FROM_0)
+    validation_size: int | float | str = key(
+        FOLDS, "of the rest; 0: none; folds: each member leaves out its own", FROM_0, (FOLDS,)
+    )
     split_seed: int = key(0, "which rows are in which part", SEED)
     scale: str = key(
         "piecewise",
@@ -100,26 +104,26 @@ class DataConfig:
 class ModelConfig:
     """[model]: the net."""
 
-    hidden: list[int] = key([64], "units of each hidden layer; []: none", UNITS)
+    hidden: list[int] = key([128], "units of each hidden layer; []: none", UNITS)
     activation: str | list[str] = key("relu", "for all layers, or a list", choices=ACTIVATIONS)
     dropout: float = key(0.0, "chance to drop a hidden unit in training", SHARE)
     output_gradient: str = key("vjp", "J written out, J^T dp, or p - y", "", OUTPUT_GRADIENTS)
     dtype: str = key("float32", "of parameters and arithmetic", choices=("float32", "float64"))
-    members: int = key(1, "nets side by side; predicts their mean p", "at least 1, at most 1e4")
+    members: int = key(8, "nets side by side; predicts their mean p", "at least 1, at most 1e4")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """[optimizer]: how a gradient becomes a step."""
 
-    name: str = key("adam", "the update rule", choices=OPTIMIZERS)
-    learning_rate: float = key(0.001, "step size; the largest of a schedule", "above 0")
+    name: str = key("adamw", "the update rule", choices=OPTIMIZERS)
+    learning_rate: float = key(0.005, "step size; the largest of a schedule", "above 0")
     momentum: float = key(0.9, "momentum, nesterov: decay of the velocity", SHARE)
     beta1: float = key(0.9, "adam, adamw: decay of the mean gradient", SHARE)
     beta2: float = key(0.999, "adam, adamw: decay of the mean square", SHARE)
     epsilon: float = key(1e-8, "adam, adamw: added to the root of the mean square", "above 0")
-    weight_decay: float = key(0.0, "L += decay/2 sum(W^2); adamw: W -= rate decay W", "at least 0")
-    schedule: str = key("constant", "how the learning rate changes", choices=SCHEDULES)
+    weight_decay: float = key(0.3, "L += decay/2 sum(W^2); adamw: W -= rate decay W", "at least 0")
+    schedule: str = key("cosine", "how the learning rate changes", choices=SCHEDULES)
     warmup_epochs: float = key(0.0, "epochs of linear warm-up", FROM_0)
     step_epochs: float = key(30.0, "schedule step: epochs between drops", ABOVE_0)
     step_factor: float = key(0.1, "schedule step: factor of each drop", "above 0, at most 1")
@@ -129,10 +133,10 @@ class OptimizerConfig:
 class TrainConfig:
     """[train]: the run."""
 
-    epochs: int = key(100, "maximum passes over the training part", COUNT)
-    batch_size: int = key(32, "rows per step, at most all", COUNT)
+    epochs: int = key(0, "maximum passes over the training part; 0: by its rows", FROM_0)
+    batch_size: int = key(0, "rows per step, at most all; 0: by the training part's rows", FROM_0)
     seed: int = key(0, "initial weights, order of rows, dropout", SEED)
-    patience: int = key(20, "stop after so many epochs without improvement; 0: never", FROM_0)
+    patience: int = key(16, "stop after so many epochs without improvement; 0: never", FROM_0)
     watch: str = key(
         "loss",
         "validation figure that stops training and selects the weights; loss: by class_weight",
@@ -281,7 +285,7 @@ def _with(config: Config, full_name: str, value: Any, where: str = "") -> Config
     (section, name), f = full_name.split("."), KEYS[full_name]
     try:
         fitted = _fitted(value, f.type, f.metadata)
-        if f.type == int | float and isinstance(fitted, float) and fitted >= 1:
+        if name.endswith("_size") and isinstance(fitted, float) and fitted >= 1:
             raise ValueError(f"must be a fraction below 1 or a whole number, got {value}")
     except (TypeError, ValueError) as error:
         string = "the string " * isinstance(value, str)

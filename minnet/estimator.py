@@ -257,7 +257,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             max_grad_norm=self.max_grad_norm or 0.0,
         )
         optimizer = OptimizerConfig(rule, self.learning_rate_init, *constants, *schedule)
-        return Config(model=ModelConfig(hidden, *of_net), optimizer=optimizer, train=train)
+        return Config(
+            model=ModelConfig(hidden, *of_net, members=1), optimizer=optimizer, train=train
+        )
 
     def _train(self, parts: dict[str, Part], partial: bool = False) -> None:
         """Epochs of the training loop, until the loss or the validation rows improve no more; one

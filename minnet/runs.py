@@ -79,6 +79,8 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     model, shared = config.model, configs.kind_of(config.data.source) != configs.FILE
     if shared and team.rank:
         team.add(np.zeros(1))  # waits for rank 0, which may have to download
+    if model.members == 1 and config.data.validation_size == configs.FOLDS:
+        config = replace(config, data=replace(config.data, validation_size=configs.SIZE))
     loaded = data.load(config.data, progress)
     config = replace(config, data=loaded.config)  # with what was decided
     if shared and not team.rank:
@@ -101,7 +103,9 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     weights = training.class_weights(config.train.class_weight, y, loaded.classes)
     net = training.build(config, D, K, weights)
     parts = {n: data.part(loaded, rows, fitted, net.dtype) for n, rows in loaded.parts.items()}
-    return Prepared(config, loaded, fitted, net, parts)
+    if config.data.validation_size == configs.FOLDS:
+        parts["train"].fold = training.folds(y, model.members, config.data.split_seed)
+    return Prepared(training.settled(config, parts["train"]), loaded, fitted, net, parts)
 
 
 def begin(folder: Path, prepared: Prepared, team: Team = ALONE) -> Run:
@@ -146,7 +150,7 @@ def epochs(run: Run, stop: threading.Event | None = None) -> Iterator[Epoch]:
     """Train to the end or until `stop` is set, and write metrics.csv and checkpoints on the way.
     Raises TrainingError where the run diverges, and FileError."""
     config, net, parts = run.prepared.config, run.prepared.net, run.prepared.parts
-    recipe = training.recipe(config, net, len(parts["train"].y))
+    recipe = training.recipe(config, net, parts["train"].rows)
     with _at_work(run):
         for epoch in training.train(net, parts, recipe, run.state, stop, run.team):
             if epoch and not run.team.rank:
@@ -224,8 +228,11 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
     names = [f"{name}_{figure}" for name in data.PARTS[1:] for figure in ("accuracy", "loss")]
     result: dict[str, Any] = dict.fromkeys([*names, *metrics.NAMES])
-    for name, part in parts.items():
-        found = training.evaluate(net, part, run.team, keep=name == "test")
+    measured = {**parts, "validation": None} if parts["train"].fold is not None else parts
+    for name, part in measured.items():
+        held_out = part is None
+        part = parts["train"] if part is None else part
+        found = training.evaluate(net, part, run.team, keep=name == "test", held_out=held_out)
         if not math.isfinite(found.loss):
             raise TrainingError(f"the {name} loss is {found.loss}")
         result |= {f"{name}_accuracy": found.accuracy, f"{name}_loss": found.loss}

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -151,6 +151,23 @@ class State:
         vars(self).update(rest)
 
 
+def folds(y: NDArray, members: int, seed: int) -> NDArray:
+    """Which member leaves out each row (n,), of labels y (n,): equal shares of each class."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(y)), y))
+    fold = np.empty(len(y), np.intp)
+    fold[order] = np.arange(len(y)) % members
+    return fold
+
+
+def settled(config: Config, part: Part) -> Config:
+    """The config with the numbers that it leaves to the rows of the training part."""
+    n, epochs, size = part.rows, config.train.epochs, config.train.batch_size
+    power = min(256, max(32, 2 ** int(math.log2(max(1, n / 20)))))
+    size = size or math.ceil(n / math.ceil(n / power))  # so that the last batch is no smaller one
+    epochs = epochs or max(40, math.ceil(1500 / math.ceil(n / size)))
+    return replace(config, train=replace(config.train, epochs=epochs, batch_size=size))
+
+
 def build(config: Config, D: int, K: int, class_weight: NDArray | None = None) -> MLP:
     """The net that the config describes, for D features and K classes, with its initial weights."""
     settings = _keys(config.model, "activation", "output_gradient", "dropout", "dtype")
@@ -196,18 +213,19 @@ def train(
     in the weights of that. Once `stop` is set, training ends after the current step; an epoch cut
     short is not yielded. In a team, every process calls this, and takes its share of each batch.
     Raises TrainingError if a member's loss or weight is not finite, or its loss explodes."""
-    part, validation, stop = parts["train"], parts.get("validation"), stop or threading.Event()
-    N, size, tapes = len(part.y), min(recipe.train.batch_size, len(part.y)), dict[int, Tape]()
+    part, stop = parts["train"], stop or threading.Event()
+    validation = parts.get("validation", part if part.fold is not None else None)
+    N, size, tapes = part.rows, min(recipe.train.batch_size, part.rows), dict[int, Tape]()
     patience = recipe.train.patience if validation and recipe.train.patience else math.inf
     steps, saved = math.ceil(N / size), time.perf_counter()
     flat, keep = net.dtheta.reshape(-1), recipe.train.watch in WATCHED
     began = saved - state.seconds
     while state.epoch <= recipe.train.epochs and state.epoch - state.best_epoch <= patience:
-        order, stopped = _order(state, N, recipe.shuffle), 0.0
+        order, stopped = _order(state, part, recipe.shuffle), 0.0
         if not state.step:
             state.losses, state.weight, state.correct = 0.0, 0.0, 0
         while state.step < steps and not stopped:
-            rows = order[state.step * size : (state.step + 1) * size]
+            rows = order[..., state.step * size : (state.step + 1) * size]
             due: float = 0 < recipe.train.checkpoint_seconds <= time.perf_counter() - saved
             mine = gradient(state, part, rows, recipe, tapes, team)
             loss, weight, right, stopped, due = team.average(flat, *mine, stop.is_set(), due)
@@ -229,7 +247,8 @@ def train(
         whole = state.step == steps
         if (whole or not state.best_epoch) and not np.isfinite(net.theta).all():
             raise _diverged(state)
-        measured = evaluate(net, validation, team, True, keep) if validation and whole else None
+        how = {"by_class": True, "keep": keep, "held_out": validation is part}
+        measured = evaluate(net, validation, team, **how) if validation and whole else None
         state.seconds = time.perf_counter() - began
         if whole:
             yield _end_epoch(state, measured, recipe, parts)
@@ -241,19 +260,22 @@ def train(
 def gradient(
     state: State, part: Part, rows: NDArray, recipe: Recipe, tapes: dict[int, Tape], team: Team
 ) -> tuple[float, float, int]:
-    """The mean loss over this process's share of a batch and members, with dtheta in the net; the
-    weight of these rows, and how many are right, by all members. There is a tape for each number of
-    rows."""
-    net, share = state.net, team.share(len(rows))
-    mine = rows if team.size == 1 else rows[share]
-    n = len(mine)
-    tape = tapes.get(n) or tapes.setdefault(n, Tape(net, n))
+    """The mean loss over this process's share of a batch, rows (n,) or (M, n), and members, with
+    dtheta in the net; the weight of these rows, and how many are right, by all members. There is a
+    tape for each number of rows."""
+    net, N = state.net, rows.shape[-1]
+    share = team.share(N)
+    mine = rows if team.size == 1 else rows[..., share]
+    n = mine.shape[-1]
+    tape = tapes.get(n) or tapes.setdefault(n, Tape(net, *mine.shape))
     if net.dropout:  # masks of the whole batch, so that they do not depend on how it is shared
-        for record, mask in zip(tape, net.dropout_masks(len(rows), state.rng), strict=False):
+        for record, mask in zip(tape, net.dropout_masks(N, state.rng), strict=False):
             record.mask = mask[..., share, :]
     X = part.X.take(mine, axis=0) if isinstance(part.X, np.ndarray) else part.X[mine]
-    y = part.y[mine]
-    T, weight = net.targets(y, None if part.w is None else part.w[mine])
+    y, w = part.y[mine], None if part.w is None else part.w[mine].reshape(-1)
+    T, weight = net.targets(y.reshape(-1), w)
+    if mine.ndim > 1:  # rows of their own: r is a share of each member's mean
+        T = np.moveaxis(len(mine) * T.T.reshape(net.K, *mine.shape), 0, -1)
     if recipe.alpha:
         net.l2 = recipe.l2 + recipe.alpha / weight
     loss = net.step(X, T, tape)
@@ -287,18 +309,24 @@ def _norm(x: NDArray) -> float:
 
 
 def evaluate(
-    net: MLP, part: Part, team: Team = ALONE, by_class: bool = False, keep: bool = False
+    net: MLP,
+    part: Part,
+    team: Team = ALONE,
+    *,
+    by_class: bool = False,
+    keep: bool = False,
+    held_out: bool = False,
 ) -> Measured:
     """Mean cross-entropy and accuracy on a part, without dropout or smoothing; means over the rows'
     weights if they have any, and `by_class`, the loss by class weights, too. With `keep`, p is
-    kept. Each process of a team takes its share of the rows."""
+    kept; `held_out`, each member predicts the fold that it leaves out. Each process of a team takes
+    its share of the rows."""
     N, w = len(part.y), np.broadcast_to(1.0, len(part.y)) if part.w is None else part.w
-    mine, predicted, sums = team.share(N), np.zeros(N, np.intp), np.zeros((2, 2))
+    predicted, sums = np.zeros(N, np.intp), np.zeros((2, 2))
     p, c = np.zeros((N if keep else 0, net.K), net.dtype), net.class_weight if by_class else None
-    for start in range(mine.start, mine.stop, ROWS):
-        rows = slice(start, min(start + ROWS, mine.stop))
-        z, y = net.logits(part.X[rows]), part.y[rows]
-        z.argmax(axis=1, out=predicted[rows])
+    for one, rows in _blocks(net, part, team, held_out):
+        z, y = one.logits(part.X[rows]), part.y[rows]
+        predicted[rows] = z.argmax(axis=1)
         by = np.stack([w[rows] if c is None else w[rows] * c[y], w[rows]])
         sums[0] += (by * [cross_entropy(z, y), predicted[rows] == y]).sum(axis=1)
         sums[1] += by.sum(axis=1)
@@ -306,6 +334,27 @@ def evaluate(
             p[rows] = softmax(z)
     loss, accuracy = np.divide(*team.add(sums)).tolist()
     return Measured(loss, accuracy, team.add(predicted), team.add(p))
+
+
+def _blocks(net: MLP, part: Part, team: Team, held_out: bool) -> Iterator[tuple[MLP, Any]]:
+    """The nets that predict, and the rows for each: a slice, or those of a member's fold."""
+    if held_out:
+        for m in range(len(net.theta)):
+            rows = np.flatnonzero(part.fold == m)
+            yield member(net, m), rows[team.share(len(rows))]
+        return
+    mine = team.share(len(part.y))
+    for start in range(mine.start, mine.stop, ROWS):
+        yield net, slice(start, min(start + ROWS, mine.stop))
+
+
+def member(net: MLP, m: int) -> MLP:
+    """Member m as a net of its own, whose theta is a view; a single net is its only one."""
+    if net.theta.ndim == 1:
+        return net
+    one = MLP.__new__(MLP)
+    one.__setstate__(net.__getstate__() | {"theta": net.theta[m], "dtheta": net.dtheta[m]})
+    return one
 
 
 def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray) -> NDArray | None:
@@ -325,16 +374,20 @@ def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray)
     return np.array([*weights.values()])
 
 
-def _order(state: State, N: int, shuffle: bool) -> NDArray:
-    """The order of rows in this epoch; drawn again where a run was stopped within the epoch."""
+def _order(state: State, part: Part, shuffle: bool) -> NDArray:
+    """The order of rows (n,) in this epoch, or (M, n) without each member's fold; drawn again where
+    a run was stopped within the epoch."""
     if not shuffle:
-        return np.arange(N)
+        return np.arange(part.rows)
     rng = state.rng
     if state.step:
         rng = np.random.default_rng()
         rng.bit_generator.state = state.order
     state.order = dict(rng.bit_generator.state)
-    return rng.permutation(N)
+    if part.fold is None:
+        return rng.permutation(part.rows)
+    others = (np.flatnonzero(part.fold != m) for m in range(len(state.net.theta)))
+    return np.stack([rng.permutation(rows)[: part.rows] for rows in others])
 
 
 def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, parts: Parts) -> Epoch:
@@ -348,12 +401,13 @@ def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, parts: P
             raise _diverged(state, f"the validation loss is {loss}")
         watched = loss if watch == "loss" else accuracy
         if watch in WATCHED:
-            watched = WATCHED[watch](parts["validation"].y, measured.predicted, measured.p)
+            y = parts.get("validation", parts["train"]).y
+            watched = WATCHED[watch](y, measured.predicted, measured.p)
         figure = watched if watch == "loss" else -watched
     if figure < state.best_figure:
         state.best_epoch, state.best_figure = state.epoch, figure
         state.best_theta[:] = state.net.theta
-    mean, right = state.losses / (state.weight or 1), state.correct / len(parts["train"].y)
+    mean, right = state.losses / (state.weight or 1), state.correct / parts["train"].rows
     figures = state.epoch, state.rate, mean, right / state.members, loss, accuracy, state.seconds
     state.history.append(Epoch(*figures, state.best_epoch, watched, *state.norms))
     state.epoch, state.step = state.epoch + 1, 0

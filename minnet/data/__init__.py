@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minnet.config import FILE, DataConfig, kind_of
+from minnet.config import FILE, FOLDS, SIZE, DataConfig, kind_of
 from minnet.data import arrays, kinds, preprocess, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
@@ -64,11 +64,18 @@ class Rows:
 @dataclass
 class Part:
     """Rows as the net takes them: X (n, D'), an array, csr or, on the disk, Rows; labels y (n,) as
-    indices of classes; and weights w (n,), None if all are equal."""
+    indices of classes; weights w (n,), None if all are equal; and of members that each leave out a
+    fold of the rows to validate on, which one that is, (n,)."""
 
     X: Any
     y: NDArray
     w: NDArray | None = None
+    fold: NDArray | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows a net learns from."""
+        return len(self.y) - (0 if self.fold is None else int(np.bincount(self.fold).max()))
 
     def digest(self) -> str:
         """SHA-256 of all labels, and of all numbers or, on the disk, those of SAMPLE rows."""
@@ -105,6 +112,9 @@ def load(config: DataConfig, progress: Progress = None) -> Data:
     else:
         table, names = sources.load_set(config)
         data = Data(config.source, table, *_classes(table, names), config)
+    dense = isinstance(data.table.X, np.ndarray)
+    if data.config.validation_size == FOLDS and (config.validation_source or not dense):
+        data.config = replace(data.config, validation_size=SIZE)
     split(data, data.config)
     return data
 
@@ -214,7 +224,7 @@ def split(data: Data, config: DataConfig) -> None:
     rest = np.setdiff1d(np.arange(len(y)), np.concatenate([counts[:0], *parts.values()]))
     for part in ("test", "validation"):
         key, size = f"{part}_size", getattr(config, f"{part}_size")
-        if part in parts or not size:
+        if part in parts or size in (0, FOLDS):
             continue
         # a class with one row left cannot be split: it stays in the training part
         alone = (np.bincount(y[rest], minlength=len(counts)) == 1)[y[rest]]

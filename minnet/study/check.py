@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minnet import training
 from minnet.core.gradcheck import central_differences, complex_step, relative_error
 from minnet.core.network import MLP
 from minnet.core.optimizers import OPTIMIZERS
 from minnet.distributed import blas_threads
 from minnet.runs import Prepared
-from minnet.study.subject import first_member, of_members
+from minnet.study.subject import of_members
 from minnet.study.text import paint, table, wrapped
 
 ROWS = 32  # of the training part, at most
@@ -102,7 +103,7 @@ class Report(NamedTuple):
 def check(prepared: Prepared) -> Report:
     """Measure the gradient of a net as it is, or of its first member; takes seconds for up to some
     million parameters."""
-    net, part = first_member(prepared.net), prepared.parts["train"]
+    net, part = training.member(prepared.net, 0), prepared.parts["train"]
     n = min(prepared.config.train.batch_size, ROWS, len(part.y))
     with np.errstate(all="ignore"), blas_threads(0):
         witness = Witness(net, part.X[:n], part.y[:n], SEED)

@@ -21,7 +21,11 @@ NUMBERS = """
 0.5 -0.5 1.0    1.0 0.5 -1.0    0.5 1.0 -0.5
 -0.5 0.25 0.5
 """  # W[0], b[0], W[1], b[1], row by row
-SETTINGS = "model.hidden=[3] model.dtype=float64 optimizer.name=sgd optimizer.learning_rate=0.1"
+SETTINGS = (
+    "model.hidden=[3] model.members=1 model.dtype=float64 optimizer.name=sgd "
+    "optimizer.learning_rate=0.1 optimizer.weight_decay=0 optimizer.schedule=constant "
+    "train.epochs=100 train.batch_size=32"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def friendly(overrides: list[str]) -> Subject:
             raise ConfigError(f"{override}: needs a config, as in: {example}")
     config = configs.load(None, [*SETTINGS.split(), *overrides])
     weights = training.class_weights(config.train.class_weight, np.array([Y]), np.arange(3))
-    net = first_member(training.build(config, 2, 3, weights))
+    net = training.member(training.build(config, 2, 3, weights), 0)
     net.theta[:] = np.array(NUMBERS.split(), float)
     return Subject(config, net, np.array(X), Y, f"one row, of class {Y}")
 
@@ -69,25 +73,19 @@ def of_data(config: Config, row: int, path: Path | None = None) -> Subject:
     Raises ConfigError if there is no such row, ModelFileError for a model of another net.
     """
     prepared = runs.prepare(config)
-    loaded, fitted, net = prepared.data, prepared.preprocessing, first_member(prepared.net)
+    loaded, fitted, net = prepared.data, prepared.preprocessing, training.member(prepared.net, 0)
     if not 0 <= row < len(loaded.y):
         raise ConfigError(f"--row {row}: {loaded.name} has the rows 0..{len(loaded.y) - 1}")
     start = "before training"
     if path is not None:
         fitted, start = _use(path, prepared), f"from {path}"
+    config = prepared.config
     start += of_members(config)
     one = data.part(loaded, np.array([row]), fitted, net.dtype)
     part = next(name for name, rows in loaded.parts.items() if row in rows)
     part, y = part.replace("train", "training"), int(one.y[0])
     name = f"{start}; {loaded.name}, row {row} of the {part} part, class {loaded.classes[y]} ({y})"
-    return Subject(config, net, one.X[:], y, name, len(loaded.parts["train"]))
-
-
-def first_member(net: MLP) -> MLP:
-    """The net, which becomes the first of its members if it has any."""
-    if net.theta.ndim > 1:
-        net.__setstate__(net.__getstate__() | {"theta": net.theta[0], "dtheta": net.dtheta[0]})
-    return net
+    return Subject(config, net, one.X[:], y, name, prepared.parts["train"].rows)
 
 
 def of_members(config: Config) -> str:
@@ -109,5 +107,5 @@ def _use(path: Path, prepared: runs.Prepared) -> Preprocessing:
     ):
         if has != wants:
             raise ModelFileError(f"{path}: has {name} {has}, the config {wants}")
-    net.theta[:] = first_member(trained.net).theta
+    net.theta[:] = training.member(trained.net, 0).theta
     return trained.preprocessing
