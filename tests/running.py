@@ -67,7 +67,9 @@ def write_rows(
         first, last = own and cell, own and label
         lines.append(f"{first or a + y},{b - y},{last or labels[y]}")
     Path("own.csv").write_text("\n".join(lines) + "\n")
-    config = "[data]\nsource = 'own.csv'\ntarget = 2\nnumeric = [0, 1]\nscale = 'standard'\n[model]\nhidden = [8]\n"
+    config = "[data]\nsource = 'own.csv'\ntarget = 2\nnumeric = [0, 1]\nscale = 'standard'\n"
+    config += "[model]\nhidden = [8]\nmembers = 1\n[optimizer]\nname = 'adam'\n"
+    config += "learning_rate = 0.001\nweight_decay = 0\nschedule = 'constant'\n"
     Path("own.toml").write_text(f"{config}[train]\nepochs = 4\npatience = 0\nbatch_size = 20\n")
 
 

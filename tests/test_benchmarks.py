@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import accuracy, beside, jobs, nets, peers, report, running, scaling
+from benchmarks import beside, jobs, nets, peers, report, running, scaling, tables
 from benchmarks.nets import NETS, Net
 from minnet import config as configs
 
@@ -44,9 +44,11 @@ def test_output_gradients_predicting_and_accuracies_are_measured(monkeypatch):
     assert jacobian["us"] > 0 and jacobian["bytes"] > 4 * 100 * 100 * 4 > vjp["bytes"] > 0
     for peer in ("minnet", "scikit-learn"):
         assert jobs.predict(peer, NETS[DIGITS], 3000)["rows"] > 0
-    monkeypatch.setattr(accuracy, "PEERS", {"logistic": accuracy.PEERS["logistic regression"]})
-    found = accuracy.accuracies(configs.shipped()["wine"], 0)
-    assert all(0.9 < found[name] <= 1 for name in ("minnet", "logistic"))
+    monkeypatch.setattr(tables, "PEERS", {"logistic": tables.PEERS["LogisticRegression"]})
+    found = tables.measured(configs.shipped()["wine"], [], 0)
+    for name in ("minnet", "logistic"):
+        accuracy, loss, seconds = found[name]
+        assert 0.9 < accuracy <= 1 and 0 < loss < 1 and seconds > 0
 
 
 def test_both_read_the_same_file_in_processes_that_are_measured(monkeypatch):

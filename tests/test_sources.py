@@ -1,12 +1,17 @@
 """What the name of a source means: a set of scikit-learn, a generator, OpenML, a file."""
 
+import bz2
 import gzip
+import io
+import lzma
 import sys
+import zipfile
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 import datahome
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn import datasets as sklearn_datasets
@@ -14,7 +19,7 @@ from tables import refused
 
 from minnet import data
 from minnet.config import BUNDLED, FETCHED, GENERATORS, DataConfig
-from minnet.data import sources
+from minnet.data import frames, sources
 from minnet.data.table import Reading
 from minnet.errors import ConfigError, DataError
 
@@ -311,14 +316,178 @@ def test_a_target_of_two_columns_is_an_error(home):
 
 # Files
 
+PLAIN = "age,city,when,kind\n1.5,Rome,2024-01-05,1\n,,,2\n3,Köln,2024-02-01,1\n"
 
-def test_a_file_of_a_foreign_format_is_named_by_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for magic, what in sources.FOREIGN.items():
-        for name in ("t.csv", "t"):
-            Path(name).write_bytes(magic + b"\n1,2\n" * 9)
-            message = refused(DataError, sources.read, name, Reading())
-            assert message == f"{name}: is {what}: save it as CSV in UTF-8"
+
+def made(name, content=PLAIN):
+    """A file of this name, which holds the table of a CSV."""
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return name
+
+
+def frame():
+    return pd.read_csv(io.StringIO(PLAIN), parse_dates=["when"])
+
+
+def zipped(members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+WRITERS = {
+    "t.parquet": lambda name: frame().to_parquet(name),
+    "t.bin": lambda name: frame().set_index("age").to_parquet(name),
+    "t.feather": lambda name: frame().to_feather(name),
+    "t.xlsx": lambda name: frame().to_excel(name, index=False),
+    "book": lambda name: Path("t.xlsx").rename(name),
+    "t.json": lambda name: frame().astype({"when": "str"}).to_json(name, orient="records"),
+    "t.jsonl": lambda name: (
+        frame().astype({"when": "str"}).to_json(name, orient="records", lines=True)
+    ),
+    "c.json": lambda name: frame().astype({"when": "str"}).to_json(name),
+    "t.dta": lambda name: frame().to_stata(name, write_index=False),
+    "t.arff": lambda name: made(name, ARFF),
+    "t.csv.gz": lambda name: made(name, gzip.compress(PLAIN.encode())),
+    "t.csv": lambda name: made(name, bz2.compress(PLAIN.encode())),
+    "t": lambda name: made(name, lzma.compress(PLAIN.encode())),
+    "t.zip": lambda name: made(name, zipped({"t.csv": PLAIN, "__MACOSX/t.csv": "x"})),
+    "u.zip": lambda name: made(name, zipped({"t.gz": gzip.compress(PLAIN.encode())})),
+}
+ARFF = """% a comment, with 'quotes'
+@RELATION people
+@attribute age REAL
+@ATTRIBUTE 'city' {Rome, 'Köln', "St. John's"}
+@attribute when DATE yyyy-MM-dd
+@attribute kind{1,2}
+@outputs kind
+@DATA
+1.5,Rome,'2024-01-05',1
+% another
+?,?,?,2
+3,'Köln',2024-02-01,1
+"""
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.usefixtures("here")
+def test_a_table_is_the_same_in_every_format(name):
+    WRITERS["t.xlsx"]("t.xlsx")
+    WRITERS[name](name)
+    told = []
+    read = sources.read(name, Reading(target="kind"), told.append)
+    assert read.order == ["age", "city", "when", "kind"] and read.names == ["age"]
+    np.testing.assert_array_equal(read.X, [[1.5], [np.nan], [3]])
+    assert {name: cells.tolist() for name, cells in read.text.items()} == {
+        "city": ["Rome", "", "Köln"],
+        "when": ["2024-01-05", "", "2024-02-01"],
+        "kind": ["1", "2", "1"],
+    }
+    if name == "t.arff":
+        assert "kind" in sources.read(name, Reading(None)).text
+    assert sum(told) == Path(name).stat().st_size and read.path == name and not read.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"\x89PNG\r\n\x1a\n\0", "is no table but a picture"),
+        ("t", b"%PDF-1.4\n", "is no table but a PDF"),
+        ("t.csv", b"\n <!DOCTYPE html>\n<p>a,b", "is no table but HTML or XML"),
+        ("t.csv", b"\x80\x04\x95\0", "is no table but a pickle"),
+        ("t.xls", b"\xd0\xcf\x11\xe0\xa1", "is no table but an old or locked Excel workbook: save"),
+        ("t.xlsx", PLAIN, "is called .xlsx, but is not an Excel workbook: rename it, or save it"),
+        ("t.parquet", PLAIN, "is called .parquet, but is not Parquet: "),
+        ("t.sas7bdat", PLAIN, "is called .sas7bdat, but is not SAS: "),
+        ("t.arff", "@relation a\n@attribute b real\n", "is ARFF without rows, or with sparse ones"),
+        ("t.csv", "%" * 60_000, "is no table: "),
+        (
+            "t.arff",
+            "@relation a\n@data" + "\n" * 60_000 + "{0 1}\n",
+            "is ARFF without rows, or with",
+        ),
+        ("t.arff", "@relation a\n@data\n{0 1, 1 2}\n", "is ARFF without rows, or with sparse ones"),
+        ("t.xlsx", zipped({"t.csv": PLAIN}), "cannot be read: "),
+        ("t.parquet", b"PAR1" + b"x" * 40, "cannot be read: "),
+        ("t.json", '{"a": [1, 2', "cannot be read: "),
+        ("t.json", '{"a": [1, 2]}', "has only one column"),
+        ("t.json", '{"a": [], "b": []}', "has no rows"),
+        (
+            "t.zip",
+            zipped({"a.csv": PLAIN, "b.csv": PLAIN}),
+            "is a zip of 2 files, not of one: 'a.csv', 'b.csv'",
+        ),
+        ("t.zip", zipped({}), "is a zip of 0 files, not of one: none"),
+        ("t.zip", zipped({"t.csv": PLAIN * 9})[:80], "cannot be read: "),
+        ("t.csv.gz", gzip.compress(PLAIN.encode())[:-1], "cannot be read: Compressed file ended"),
+        ("t.csv.gz", gzip.compress(PLAIN.encode())[:-8] + bytes(8), "cannot be read: "),
+        ("t.csv.xz", lzma.compress(PLAIN.encode())[:60], "cannot be read: Compressed file ended"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_file_that_is_damaged_or_not_what_it_seems_is_refused(name, content, message, capsys):
+    made(name, content)
+    assert refused(DataError, sources.read, name, Reading()).startswith(f"{name}: {message}")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.xlsx", "t.jsonl", "t.dta"])
+@pytest.mark.usefixtures("here")
+def test_without_pandas_the_message_says_how_to_get_it(name, monkeypatch):
+    WRITERS[name](name)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    message = refused(DataError, sources.read, name, Reading())
+    assert message.endswith("which needs more packages: " + frames.NEEDED)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_workbook_is_read_as_its_first_sheet_would_be_as_csv():
+    with pd.ExcelWriter("t.xlsx") as book:
+        pd.DataFrame([[None, 5.5, "u"], ["40,3", 2, "v"]]).to_excel(book, header=False, index=False)
+        frame().to_excel(book, sheet_name="other")
+    read = sources.read("t.xlsx", Reading())
+    assert (read.order, read.named, read.numbers.tolist()) == (["x0", "x1", "x2"], False, [1, 2])
+    assert read.X.tolist() == [[5.5], [2]] and read.text["x0"].tolist() == ["", "40,3"]
+    assert read.notes[0] == "the first of 2 sheets is read"
+    pd.DataFrame().to_excel("t.xlsx", header=False, index=False)
+    assert refused(DataError, sources.read, "t.xlsx", Reading()) == "t.xlsx: is empty"
+
+
+def test_a_data_frame_is_the_table_that_its_csv_would_be():
+    given = pd.DataFrame({"n": pd.array([1, None, 3], "Int64"), "f": [0.5, np.inf, np.nan]})
+    given["yes"], given["c"] = [True, False, True], pd.Categorical([10, 20, None])
+    given["s"] = [" a", None, "NA"]
+    given["t"] = pd.to_datetime(["2024-01-05", None, "2024-01-05 12:30"], format="ISO8601")
+    given["y"], given[("p", "q")] = [1.0, np.nan, 2.0], [b"u", 1, 2.50]
+    read = frames.table(given, "frame", Reading("y", text=("f",), missing=("3",)))
+    assert read.order == ["n", "f", "yes", "c", "s", "t", "y", "p.q"] and read.named
+    np.testing.assert_array_equal(read.X, [[1], [np.nan], [np.nan]])
+    assert {name: cells.tolist() for name, cells in read.text.items()} == {
+        "f": ["0.5", "inf", ""],
+        "yes": ["True", "False", "True"],
+        "c": ["10", "20", ""],
+        "s": ["a", "", ""],
+        "t": ["2024-01-05", "", "2024-01-05 12:30:00"],
+        "y": ["1", "", "2"],
+        "p.q": ["u", "1", "2.5"],
+    }
+    plain = frames.table(pd.DataFrame(np.eye(2)), "frame")
+    assert (plain.order, plain.named, plain.text) == (["x0", "x1"], False, {})
+    twice = pd.DataFrame([[1, 2, 3]], columns=["a", "a", "Unnamed: 2"])
+    assert frames.table(twice, "frame").order == ["a", "a.1", "x2"]
+    words = frames.table(pd.DataFrame({"a": ["u", [1, 2]]}), "frame")
+    assert (words.names, words.X.shape, words.text["a"].tolist()) == ([], (2, 0), ["u", "[1, 2]"])
+
+
+def test_minus_is_what_is_typed(monkeypatch):
+    content = "a,b,y\n" + "1,2,u\n" * 6000 + "x,2,v\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(content.encode()))))
+    read = sources.read("-", Reading())
+    assert (read.path, len(read), list(read.text)) == ("stdin", 6001, ["a", "y"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert refused(DataError, sources.read, "-", Reading()) == "stdin: is empty"
 
 
 @pytest.mark.parametrize(
@@ -351,4 +520,5 @@ def test_what_does_not_fit_into_memory_is_said_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr("minnet.data.arrays.stack", too_large)
     path = tmp_path / "t.csv"
+    path.write_text(PLAIN)
     assert refused(DataError, sources.read, path, Reading()) == f"{path}: does not fit into memory"

@@ -7,32 +7,28 @@ the first rows what the columns are. Errors do not name the file: sources.py doe
 import codecs
 import contextlib
 import csv
-import functools
 import io
 import itertools
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.data import table as tables
-from minnet.data.table import GROUPED, MISSING, Reading, Table, as_number
+from minnet.data import dialect
+from minnet.data.dialect import Cells, Row
+from minnet.data.table import Reading, Table, place_of, target_place
 from minnet.errors import DataError, short
 
 Progress = Callable[[int], object] | None  # is told of each number of bytes read
-Row = list[str]
 
 CHUNK = 1 << 20  # bytes read at a time, before there are rows
-MAX_LINE = 1 << 24  # characters; a longer line is refused
+MAX_LINE = 1 << 22  # characters; a longer line is refused
 MAX_CELL = 1 << 15  # characters, about as many as Excel takes
 START = 100  # lines that decide what the delimiter is
 LOOK = 500  # rows that decide what the columns are
 CELLS = 1 << 12  # read at a time: these stay in the processor's cache
-SHARE = 0.5  # of the records must have as many cells as each other
 CODES = {  # how a file may begin, and what its encoding may be then
     b"\xef\xbb\xbf": ["utf-8-sig"],
     b"\xff\xfe": ["utf-16"],
@@ -41,8 +37,6 @@ CODES = {  # how a file may begin, and what its encoding may be then
 }
 SHOWN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 BROKEN = re.compile("[\0\udc80]")  # NUL, and what stands for bytes that are not text
-POINT, COMMA = (re.compile(rf"[-+]?\d*{mark}?\d+(?:[eE][-+]?\d+)?") for mark in (r"\.", ","))
-DIGIT = re.compile(r"\d")
 ASIDE = re.compile(r"#|sep=.\s*$")  # a comment, and a line that Excel understands
 PADDED = re.compile(r'((?:^|[,;|\t]) *"(?:[^"]|"")*") +(?=[,;|\t]|$)', re.M)  # spaces after a quote
 NO_TABLE = "is no table: no tab, semicolon, comma, | or space cuts its lines into columns"
@@ -117,15 +111,10 @@ def _scan(file: Any, code: str) -> bool:
         length = 0 if "\n" in text or "\r" in text else length + len(text)
         if length > MAX_LINE:
             raise DataError(f"is no table: it has a line of more than {MAX_LINE:,} characters")
-        plain = plain and _is_plain(text[text.find("\n") + 1 if first else 0 :])
+        plain = plain and dialect.is_plain(text[text.find("\n") + 1 if first else 0 :])
         first = False
     decode(b"", True)
     return plain
-
-
-def _is_plain(written: str) -> bool:
-    """Whether Python tells numbers as we do: it takes 1_0 for one, and digits of other scripts."""
-    return written.isascii() and "_" not in written
 
 
 class _Records:
@@ -146,14 +135,19 @@ class _Records:
         if any(map(PADDED.search, start)):
             start = [PADDED.sub(r"\1", line) for line in start]
             self.lines = (PADDED.sub(r"\1", line) for line in self.lines)
-        self.delimiter, self.cuts = _delimiter(
+        self.delimiter, self.cuts = dialect.delimiter_of(
             [line for line in start if line.strip() and line[0] != "#"]
         )
         if self.delimiter == " ":
-            self.lines = map(_unspaced, self.lines)
+            self.lines = map(dialect.unspaced, self.lines)
 
     def __iter__(self) -> Iterator[tuple[NDArray, list[Row]]]:
-        reader, line, width, above = cells(self.lines, self.delimiter), self.line, 0, self.line
+        reader, line, width, above = (
+            dialect.cells(self.lines, self.delimiter),
+            self.line,
+            0,
+            self.line,
+        )
         more = True
         while more:
             rows, failed = list[Row](), None
@@ -178,33 +172,6 @@ class _Records:
                 yield numbers, rows
 
 
-def cells(lines: Iterable[str], delimiter: str) -> Any:
-    """The rows of these lines."""
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _unspaced(line: str) -> str:
-    return f"{line.replace(chr(9), ' ').strip()}\n"
-
-
-def _delimiter(lines: list[str]) -> tuple[str, bool]:
-    """Tab, semicolon, | or comma, whichever cuts these lines into the same number of cells, or a
-    space for runs of spaces; and whether it does."""
-    spaced, shares = [*map(_unspaced, lines)], dict[str, float]()
-    for delimiter in "\t;|, ":
-        widths: list[int] = []
-        with contextlib.suppress(csv.Error):  # the last cell may be cut
-            widths.extend(map(len, cells(spaced if delimiter == " " else lines, delimiter)))
-        (width, count), *_ = Counter(widths).most_common(1) or [(1, 0)]
-        shares[delimiter] = (width > 1) * count / max(1, len(widths)) / (1 + (widths[:1] == [1]))
-    share = shares.pop(" ")
-    best = max(shares, key=lambda delimiter: shares[delimiter])  # the first of those alike
-    commas = [cell for line in spaced for cell in line.split() if "," in cell]
-    if not shares[best] or (best == "," and share == 1 and all(map(COMMA.fullmatch, commas))):
-        best, shares[" "] = " " if share >= SHARE else ",", share
-    return best, shares[best] >= (SHARE if len(lines) > 9 else 1e-9)
-
-
 class _Layout:
     """What the first rows show of the columns: their `names`, and the places of those of `texts`.
 
@@ -213,21 +180,22 @@ class _Layout:
     """
 
     def __init__(self, lines: NDArray, rows: list[Row], reading: Reading, of: _Records) -> None:
-        self.word, self.missing = words(reading.missing), _lower(reading.missing)
-        self.marks = reading.missing
-        self.gaps, self.late = dict[str, str](), dict[int, str]()
-        self.bad, self.count = list[tuple[int, int]](), 0
+        self.late, self.bad, self.count = dict[int, str](), list[tuple[int, int]](), 0
         self.notes, self.plain = list[str](), False
-        columns, usual = _columns(rows)
+        columns, usual = dialect.columns_of(rows)
         if reading.labels and reading.target is not None and (usual == 1 or not of.cuts):
             raise DataError(NO_TABLE)
+        while len(rows[0]) == 1 < usual - 1 and columns:
+            self.notes.append(f"line {lines[0]} is left out: it is no row")
+            lines, rows = lines[1:], rows[1:]
+            columns, _ = dialect.columns_of(rows)
         header = reading.header
-        above: Row = next(cells([_unspaced(of.comment)], of.delimiter), [])
-        if header is not False and len(above) == usual and _are_names(above):
-            ayes, noes = _votes(rows[0], columns)
+        above: Row = next(dialect.cells([dialect.unspaced(of.comment)], of.delimiter), [])
+        if header is not False and len(above) == usual and dialect.are_names(above):
+            ayes, noes = dialect.votes(rows[0], columns)
             if ayes <= noes:  # the names stand behind a #, and the first row is data
                 header, lines, rows = True, np.append(of.line - 1, lines), [above, *rows]
-                columns, usual = _columns(rows)
+                columns, usual = dialect.columns_of(rows)
         top = [cell.strip() for cell in rows[0]]
         ends = [not any(map(str.strip, column)) for column in reversed(columns[1:])]
         empty = next((i for i, end in enumerate(ends) if not end), len(ends))
@@ -241,28 +209,30 @@ class _Layout:
             top = [*top, ""] if empty else ["row names", *top]
             self.notes += [] if empty else ["the first column has no name: it is 'row names'"]
         self.width, unnamed = len(top), next((i for i, name in enumerate(top[::-1]) if name), 0)
-        cut = min(empty, unnamed if self.header else 1) * (len(top) == usual)
+        cut = min(empty, unnamed, len(top) if self.header else 1) * (len(top) == usual)
         self.notes += ["empty columns at the end are left out"] * (cut > 0)
         top = top[: len(top) - cut]
-        self.names = unique(top if self.header else [""] * len(top), self.notes)
+        self.names = dialect.unique(top if self.header else [""] * len(top), self.notes)
         self.top = lines[self.header :], rows[self.header :]
-        columns = columns if self.header else _columns([[], *rows])[0]
-        self.decimal = _decimal(columns, of.delimiter == ";", reading.decimal)
+        columns = columns if self.header else dialect.columns_of([[], *rows])[0]
+        self.decimal = dialect.decimal_of(columns, of.delimiter == ";", reading.decimal)
         self.notes += ["numbers have a decimal comma"] * (self.decimal == ",")
-        numbers = [all(self.number(cell) is not None for cell in column) for column in columns]
+        self.cells = Cells(reading.missing, self.decimal)
+        number = self.cells.number
+        numbers = [all(number(cell) is not None for cell in column) for column in columns]
         self.comments = numbers[:1] == [True]
-        given = {tables.place_of(column, self.names) for column in reading.text}
-        given |= {tables.target_place(reading, self.names, self.header)}
+        given = {place_of(column, self.names) for column in reading.text}
+        given |= {target_place(reading, self.names, self.header)}
         self.texts = {j for j in range(len(top)) if j in given or not all(numbers[j : j + 1])}
 
     def _has_names(self, top: Row, columns: list[Row], reading: Reading, header: Any) -> bool:
         """Whether the first row holds names."""
-        ayes, noes = _votes(top, columns[max(0, len(columns) - len(top)) :])
-        asked = {*top} & {reading.target, *reading.text}
+        ayes, noes = dialect.votes(top, columns[max(0, len(columns) - len(top)) :])
+        asked = {*filter(None, top)} & {reading.target, *reading.text, *reading.columns}
         if header is not None or ayes or noes or asked:
             return bool(asked or ayes >= noes if header is None else header)
-        header = _are_names(top)
-        if columns and any(map(_is_word, top)):
+        header = dialect.are_names(top)
+        if columns and any(map(dialect.is_word, top)):
             what, other = ("names", "false") if header else ("data", "true")
             self.notes.append(f"the first row is read as {what}; if not: data.header={other}")
         return header
@@ -302,7 +272,7 @@ class _Layout:
         }
         names = [name for j, name in enumerate(self.names) if j not in self.texts]
         text = {self.names[j]: words[j] for j in sorted(words)}
-        table = Table("", names, self._numbers(lines, rows), text, None, lines, self.header)
+        table = Table("", names, self._numbers(lines, rows, names), text, None, lines, self.header)
         table.reading = {"header": self.header, "decimal": self.decimal}
         table.order, table.notes = self.names, self.notes
         return table
@@ -312,138 +282,18 @@ class _Layout:
             i = next(i for i, cell in enumerate(column) if len(cell) > MAX_CELL)
             what = f"has a cell of more than {MAX_CELL:,} characters"
             raise DataError(f"line {lines[i]}, column {self.names[j]!r} {what}")
-        return np.array([self.word(cell) for cell in column], object)
+        return np.array(list(map(self.cells.word, column)), object)
 
-    def _numbers(self, lines: NDArray, rows: list[Row]) -> NDArray:
-        """X (n, D). Text in it is noted, and becomes text from the next block on."""
-        comma, shape = self.decimal == ",", (len(rows), len(self.names) - len(self.texts))
-        written = "" if self.plain and not comma else "".join(map("".join, rows))
-        X, get = np.empty(shape), self.gaps.get
-        if _is_plain(written) and not (comma and "." in written):
-            pointed = rows
-            if comma:
-                pointed = [[cell.replace(",", ".") for cell in row] for row in rows]
-            for tried in (pointed, ([get(cell, cell) for cell in row] for row in pointed)):
-                with contextlib.suppress(ValueError):  # a cell is missing, or is text
-                    return blank(np.array(list(tried), np.float64).reshape(shape), self.marks)
-        places = [j for j in range(len(self.names)) if j not in self.texts]
-        for x, line, row in zip(X, lines, rows, strict=True):
-            for k, (j, cell) in enumerate(zip(places, row, strict=True)):
-                number = self.number(cell)
-                if number is None:
-                    what = f"line {line}, column {self.names[j]!r} holds {short(cell)}"
-                    self.late.setdefault(j, f"{what}, not a number")
-                x[k] = math.nan if number is None else number
-        self.texts |= self.late.keys()
-        return blank(X, self.marks)
-
-    def number(self, cell: str) -> float | None:
-        """The plain number in a cell, NaN if it is missing, None if it is text."""
-        if cell.strip().lower() in self.missing:
-            self.gaps[cell] = "nan"
-            return math.nan
-        if not _is_plain(cell) or (self.decimal == "," and "." in cell):
-            return None
-        with contextlib.suppress(ValueError):
-            return float(cell.replace(",", ".") if self.decimal == "," else cell)
-        return None
-
-
-def words(missing: tuple[str, ...]) -> Callable[[str], str]:
-    """A function from a cell to its text, "" if it is missing; equal ones are mostly one object."""
-    empty, marks = _lower(missing), _marks(missing)
-
-    @functools.lru_cache(1 << 16)
-    def word(cell: str) -> str:
-        cell = cell.strip()
-        gone = cell.lower() in empty or (marks and as_number(cell) in marks)
-        return "" if gone else cell
-
-    return word
-
-
-def _lower(missing: tuple[str, ...]) -> frozenset[str]:
-    return MISSING | {cell.strip().lower() for cell in missing}
-
-
-def blank(X: NDArray, missing: tuple[str, ...]) -> NDArray:
-    """X with NaN where a number is what is missing."""
-    if marks := _marks(missing):
-        X[np.isin(X, marks)] = math.nan
-    return X
-
-
-def _marks(missing: tuple[str, ...]) -> list[float]:
-    """The numbers among what is missing."""
-    numbers = map(as_number, missing)
-    return [number for number in numbers if number is not None and number == number]
-
-
-def unique(names: list[str], notes: list[str]) -> list[str]:
-    """The names, of which none is empty or stands twice any more; a note says what was done."""
-    made, twice = list[str](), list[str]()
-    for j, name in enumerate(names):
-        base, taken = name or f"x{j}", {*made}
-        if base in taken:
-            taken |= {*names}
-            new = next(new for i in itertools.count(1) if (new := f"{base}.{i}") not in taken)
-            twice.append(f"two columns have the name {base!r}: the second one is {new!r}")
-            base = new
-        made.append(base)
-    notes += [*twice[:3], *[f"so it is with {len(twice) - 3} more"] * (len(twice) > 3)]
-    return made
-
-
-def _columns(rows: list[Row]) -> tuple[list[Row], int]:
-    """The columns below the first row, and how many cells most rows have."""
-    below = [row for row in rows[1:] if row[0][:1] != "#"]
-    below = below or [row for row in rows[1:] if len(row) == len(rows[0])]
-    usual = Counter(map(len, below or rows)).most_common(1)[0][0]
-    return list(map(list, zip(*(row for row in below if len(row) == usual), strict=True))), usual
-
-
-def _is_word(cell: str) -> bool:
-    return as_number(cell) is None and any(map(str.isalpha, cell))
-
-
-def _are_names(cells: Row) -> bool:
-    """Whether all cells are words, or rising years or 0, 1, 2, ..., and each a different one. The
-    first may be empty: it is above row names."""
-    names = [cell.strip() for cell in cells if cell.strip() or cell is not cells[0]]
-    words = list(filter(_is_word, names))
-    years = [int(name) if name.isdecimal() else -1 for name in names if name not in words]
-    rising = len(years) > 1 and years == sorted({*years}) and years[0] > 1500 and years[-1] < 2100
-    counted = len(names) > 2 and names == [*map(str, range(len(names)))]
-    return len({*names}) == len(names) > 0 and (not years or counted or rising)
-
-
-def _votes(top: Row, columns: list[Row]) -> tuple[int, int]:
-    """How many cells of the first row look like names: words that are asked for, or above numbers,
-    or without a digit above cells that all have one; and how many words stand below again."""
-    ayes, noes = 0, 0
-    for name, column in zip(map(str.strip, top), columns, strict=False):
-        below = {*map(str.strip, column)}
-        given = [cell for cell in below if cell.lower() not in MISSING]
-        if not _is_word(name) or name in below:
-            noes += name in below and _is_word(name)
-        elif name.lower() in tables.TARGETS:
-            ayes += 1
-        elif given and all(any(map(str.isdigit, cell)) for cell in given):
-            ayes += all(as_number(cell) is not None for cell in given) or not DIGIT.search(name)
-    return ayes, noes
-
-
-def _decimal(columns: list[Row], semicolon: bool, known: str) -> str:
-    """The decimal mark: what stands in most columns of numbers, where it does not group them."""
-    votes, unclear = Counter[str](), False
-    for column in columns:
-        given = {cell for cell in map(str.strip, column) if cell.lower() not in MISSING}
-        for mark, pattern, other in ((".", POINT, ","), (",", COMMA, ".")):
-            marked = [cell for cell in given if mark in cell]
-            if marked and all(map(pattern.fullmatch, given)):
-                grouped = all(map(GROUPED[other].fullmatch, marked))
-                votes[mark] += not grouped
-                unclear |= grouped and mark == ","
-    if votes["."] != votes[","]:
-        return max(".,", key=lambda mark: votes[mark])
-    return known or ("," if unclear and semicolon else ".")
+    def _numbers(self, lines: NDArray, rows: list[Row], names: list[str]) -> NDArray:
+        """X (n, D). Text in it is noted, and its column is text from the next block on."""
+        X = self.cells.numbers(rows, self.plain)
+        if X is None:
+            found = [list(map(self.cells.number, row)) for row in rows]
+            places = [self.names.index(name) for name in names]
+            for line, row, numbers in zip(lines, rows, found, strict=True):
+                for k in (k for k, number in enumerate(numbers) if number is None):
+                    what = f"line {line}, column {names[k]!r} holds {short(row[k])}, not a number"
+                    self.late.setdefault(places[k], what)
+            self.texts |= self.late.keys()
+            X = self.cells.blank(np.array(found, np.float64))
+        return X.reshape(len(rows), len(names))

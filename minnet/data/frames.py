@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data import delimited
+from minnet.data import delimited, dialect
 from minnet.data.table import Reading, Table, place_of, target_place
 from minnet.errors import DataError
 
 NEEDED = "in the folder that minnet was cloned into, run: pip install -e '.[tables]'"
 NO_TARGET = Reading(None)
 WORKBOOKS = (".xlsx", ".xlsm")
-ATTRIBUTE = re.compile(r"""(?im)^\s*@attribute\s+(['"]?)(.*?)\1\s+(\{)?""")
-QUOTED = re.compile(r"(?m)(^|,)\s*'((?:[^'\\\n]|\\.)*)'")
+ATTRIBUTE = re.compile(r"""(?im)^[^\S\n]*@attribute\s+(['"]?)(.+?)\1(?:\s+|(?=\{))(\{)?""")
+QUOTED = re.compile(r"(?m)(^|,)[^\S\n]*'((?:[^'\\\n]|\\.)*)'")
 
 Reader = Callable[[Any, Reading], Iterator[Table]]
 
@@ -35,32 +35,27 @@ def table(frame: Any, path: str, reading: Reading = NO_TARGET) -> Table:
     parts = [name if isinstance(name, tuple) else (name,) for name in frame.columns]
     names = [".".join(str(part) for part in name if part == part) for name in parts]
     names = [re.sub(r"^Unnamed: \d+$", "", name) if named else "" for name in names]
-    order, word = delimited.unique(names, notes), delimited.words(reading.missing)
+    order, cells = dialect.unique(names, notes), dialect.Cells(reading.missing)
     texts = {place_of(column, order) for column in reading.text}
     texts.add(target_place(reading, order, named))
     numbers, text = [], {}
     for j, (name, dtype) in enumerate(zip(order, frame.dtypes, strict=True)):
         column = frame.iloc[:, j]
         if j in texts or types.is_bool_dtype(dtype) or not types.is_numeric_dtype(dtype):
-            cells: Any = column.astype(object).where(column.notna(), None)
-            text[name] = np.array([word(_written(cell)) for cell in cells], object)
+            given: Any = column.astype(object).where(column.notna(), None)
+            text[name] = np.array([cells.word(_written(cell)) for cell in given], object)
         else:
             numbers.append(column.to_numpy(np.float64, na_value=np.nan))
-    X = np.empty((len(frame), len(numbers)))
-    for k, values in enumerate(numbers):
-        X[:, k] = values
-    delimited.blank(X, reading.missing)
+    X = np.column_stack([np.empty((len(frame), 0)), *numbers])
     names = [name for name in order if name not in text]
-    return Table(path, names, X, text, named=named, order=order, notes=notes)
+    return Table(path, names, cells.blank(X), text, named=named, order=order, notes=notes)
 
 
 def _written(cell: Any) -> str:
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, float | np.floating):
-        return np.format_float_positional(cell, trim="-")
-    if isinstance(cell, bytes):
-        return cell.decode(errors="replace")
+    if isinstance(cell, float):
+        return repr(cell).removesuffix(".0")
+    if cell is None or isinstance(cell, bytes):
+        return (cell or b"").decode(errors="replace")
     return re.sub(r"(?<=^\d{4}-\d\d-\d\d) 00:00:00$", "", str(cell))
 
 
@@ -71,8 +66,11 @@ def _pandas(function: str, **options: Any) -> Reader:
         import pandas
 
         frame = getattr(pandas, function)(file, **options)
-        named = any(name is not None for name in frame.index.names)
-        yield table(frame.reset_index() if named else frame, "", reading)
+        if any(name is not None for name in frame.index.names):
+            frame = frame.reset_index()
+        if not len(frame) or (frame.shape[1] < 2 and reading.labels):
+            raise DataError("has no rows" if not len(frame) else "has only one column")
+        yield table(frame, "", reading)
 
     return blocks
 
@@ -97,13 +95,15 @@ def _arff(file: Any, reading: Reading) -> Iterator[Table]:
     """The rows, as a CSV with its header in the line of @data."""
     code, *_ = delimited.encoding(file)
     file.seek(0)
-    head, *rows = re.split(r"(?im)^\s*@data.*$", file.read().decode(code, "replace"), maxsplit=1)
-    if not rows or re.match(r"(\s*(%.*)?\n)*\s*\{", rows[0]):
+    head, *rows = re.split(
+        r"(?im)^[^\S\n]*@data.*$", file.read().decode(code, "replace"), maxsplit=1
+    )
+    if not rows or re.match(r"(?:[^\S\n]*(?:%.*)?\n)*\s*\{", rows[0]):
         raise DataError("is ARFF without rows, or with sparse ones: save it as CSV or svmlight")
     columns = [match.groups() for match in ATTRIBUTE.finditer(head)]
     nominal = [j for j, (_, _, values) in enumerate(columns) if values]
     header = "\n" * head.count("\n") + ",".join(f'"{name}"' for _, name, _ in columns)
-    text = header + QUOTED.sub(_requoted, re.sub(r"(?m)^\s*%.*$", "", rows[0]))
+    text = header + QUOTED.sub(_requoted, re.sub(r"(?m)^[^\S\n]*%.*$", "", rows[0]))
     reading = replace(reading, header=True, text=(*reading.text, *nominal))
     yield from _as_csv(text.encode(), reading, [])
 
@@ -129,7 +129,7 @@ FORMATS: list[tuple[str, str, bytes, Reader]] = [
     ),
     ("SAS", ".xpt", rb"HEADER RECORD\*", _pandas("read_sas", format="xport", encoding="latin-1")),
     ("an Excel workbook", " ".join(WORKBOOKS), rb"PK", _excel),
-    ("ARFF", ".arff", rb"(?i)\s*(?:%[^\n]*\s*)*@relation", _arff),
+    ("ARFF", ".arff", rb"(?i)\s*(?:%[^\n]*\n\s*)*@relation", _arff),
 ]
 
 
