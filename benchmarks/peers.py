@@ -19,7 +19,9 @@ def settings(net: Net, epochs: int) -> list[str]:
     """The net and its training as overrides of minnet's config."""
     model = [f"model.hidden={list(net.sizes[1:-1])}", f"optimizer.learning_rate={net.rate}"]
     train = [f"batch_size={net.batch}", f"epochs={epochs}", "patience=0", "checkpoint_seconds=0"]
-    return model + [f"train.{setting}" for setting in train]
+    from minnet.config import PLAIN
+
+    return [*PLAIN, *model, *(f"train.{setting}" for setting in train)]
 
 
 def minnet(net: Net, epochs: int, seed: int) -> Training:

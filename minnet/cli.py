@@ -22,7 +22,7 @@ import numpy as np
 from minnet import config as configs
 from minnet import console, data, distributed, files, model, runs, sweep
 from minnet.console import fail, note, say
-from minnet.errors import VERSION, ConfigError, MinnetError, did_you_mean
+from minnet.errors import VERSION, ConfigError, DataError, MinnetError, did_you_mean, one_line
 from minnet.study.text import has_colour
 
 USAGE = """usage: minnet COMMAND ...
@@ -66,14 +66,15 @@ def _end(error: BaseException, command: str, team: distributed.Team) -> int:
     """Print the line for an error, and end all processes of a team; returns the exit code."""
     code = 1
     if isinstance(error, MinnetError):
-        line, code = str(error), error.exit_code
+        lines = isinstance(error, DataError)  # all problems of a table
+        line, code = str(error) if lines else one_line(error), error.exit_code
     elif isinstance(error, MemoryError):
         line = "out of memory: try a smaller model.hidden or train.batch_size"
     elif isinstance(error, KeyboardInterrupt):
         line = "interrupted" + " before the model was saved" * (command == "train")
         code = 128 + (error.args or [signal.SIGINT])[0]
     elif team.size > 1:
-        line = f"{type(error).__name__}: {error}"
+        line = one_line(f"{type(error).__name__}: {error}")
     else:
         raise error  # a bug, with its traceback
     if team.rank:

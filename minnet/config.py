@@ -142,7 +142,7 @@ class TrainConfig:
         "validation figure that stops training and selects the weights; loss: by class_weight",
         choices=("loss", "accuracy", *WATCHED),
     )
-    label_smoothing: float = key(0.0, "s: targets 1 - s for the label, plus s/K for all", SHARE)
+    label_smoothing: float = key(0.05, "s: targets 1 - s for the label, plus s/K for all", SHARE)
     class_weight: str | dict[str, float] = key(
         "none", 'or a table {"label" = weight}', FROM_0, ("none", "balanced")
     )
@@ -160,6 +160,12 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+# one net that is trained in the simplest way, as overrides
+PLAIN = (
+    *("data.scale=standard", "data.validation_size=0.2", "model.members=1", "optimizer.name=adam"),
+    *("optimizer.learning_rate=0.001", "optimizer.weight_decay=0", "optimizer.schedule=constant"),
+    *("train.epochs=100", "train.batch_size=32", "train.patience=20", "train.label_smoothing=0"),
+)
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
 KEYS = {f"{section}.{f.name}": f for section, cls in SECTIONS.items() for f in fields(cls)}
 

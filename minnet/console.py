@@ -51,7 +51,7 @@ def fail(message: object, code: int) -> int:
 def note(lines: Iterable[str]) -> None:
     """Print notes on stderr, as standard output may be a file of predictions; not in silence."""
     for line in lines if sys.stdout else ():
-        fail(f"note: {line}", 0)
+        fail(f"note: {one_line(line)}", 0)
 
 
 def silence(quiet: bool) -> contextlib.AbstractContextManager[Any]:

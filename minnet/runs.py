@@ -168,6 +168,9 @@ def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
     with _at_work(run):
         _save(run)
         run.state.use_best()
+        held_out = _held_out(run.prepared.parts)
+        if run.state.net.label_smoothing and held_out:
+            training.calibrate(run.state.net, held_out)
         result = _result(run, interrupted)
         if not run.team.rank:
             about = loaded.classes, loaded.reading, loaded.name, _counts(run.prepared)
@@ -253,6 +256,11 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
         "versions": {"minnet": VERSION, "python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "scikit-learn")},
     }
+
+
+def _held_out(parts: dict[str, Part]) -> Part | None:
+    """The validation part, or the rows that members leave out in turn, or None."""
+    return parts.get("validation", parts["train"] if parts["train"].fold is not None else None)
 
 
 def _counts(prepared: Prepared) -> list[int]:

@@ -24,6 +24,7 @@ from minnet.metrics import WATCHED
 Parts: TypeAlias = dict[str, Part]
 Stop: TypeAlias = threading.Event | None
 LARGEST = sys.float_info.max
+TEMPERATURES = np.geomspace(0.4, 3, 41)  # no lower, so that few rows do not make p too sure
 EXPLODED = 1e4  # a run is given up when its loss exceeds this multiple of the first
 
 
@@ -247,7 +248,7 @@ def train(
         whole = state.step == steps
         if (whole or not state.best_epoch) and not np.isfinite(net.theta).all():
             raise _diverged(state)
-        how = {"by_class": True, "keep": keep, "held_out": validation is part}
+        how = {"by_class": True, "keep": keep, "held_out": "validation" not in parts}
         measured = evaluate(net, validation, team, **how) if validation and whole else None
         state.seconds = time.perf_counter() - began
         if whole:
@@ -346,6 +347,17 @@ def _blocks(net: MLP, part: Part, team: Team, held_out: bool) -> Iterator[tuple[
     mine = team.share(len(part.y))
     for start in range(mine.start, mine.stop, ROWS):
         yield net, slice(start, min(start + ROWS, mine.stop))
+
+
+def calibrate(net: MLP, part: Part) -> None:
+    """Divide the logits by the temperature of least loss (Guo et al. 2017, section 4.2) on a part,
+    or on the folds that members left out: label smoothing makes p too flat. The last layer's W and
+    b take it in."""
+    z, held_out = np.empty((len(part.y), net.K)), part.fold is not None
+    for one, rows in _blocks(net, part, ALONE, held_out):
+        z[rows] = one.logits(part.X[rows])
+    losses = [cross_entropy(z / T, part.y).mean() for T in TEMPERATURES]
+    net.layers[-1].Wb[:] /= TEMPERATURES[int(np.argmin(losses))]
 
 
 def member(net: MLP, m: int) -> MLP:

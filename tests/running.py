@@ -10,6 +10,9 @@ import numpy as np
 
 from minnet import cli, runs
 
+# one net that is trained in the simplest way, as sections of a config
+ONE_NET = {"members": 1}
+ADAM = {"name": "adam", "weight_decay": 0.0, "schedule": "constant", "learning_rate": 0.001}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -70,7 +73,8 @@ def write_rows(
     config = "[data]\nsource = 'own.csv'\ntarget = 2\nnumeric = [0, 1]\nscale = 'standard'\n"
     config += "[model]\nhidden = [8]\nmembers = 1\n[optimizer]\nname = 'adam'\n"
     config += "learning_rate = 0.001\nweight_decay = 0\nschedule = 'constant'\n"
-    Path("own.toml").write_text(f"{config}[train]\nepochs = 4\npatience = 0\nbatch_size = 20\n")
+    config += "[train]\nepochs = 4\npatience = 0\nbatch_size = 20\nlabel_smoothing = 0\n"
+    Path("own.toml").write_text(config)
 
 
 def files(folder: Path | str = ".") -> dict[str, bytes]:

@@ -3,6 +3,7 @@ from a fault."""
 
 import numpy as np
 import pytest
+from running import ADAM, ONE_NET
 from scipy import sparse
 
 import minnet.core.network as network
@@ -26,9 +27,11 @@ def made(X=X, y=y, class_weight=None, optimizer=None, train=None, **model):
     """A prepared run with these training rows, its net small and in float64 unless `model` says
     otherwise."""
     config = Config(
-        model=ModelConfig(**{"hidden": [6, 5], "activation": "tanh", "dtype": "float64"} | model),
-        optimizer=OptimizerConfig(**optimizer or {}),
-        train=TrainConfig(**train or {}),
+        model=ModelConfig(
+            **{"hidden": [6, 5], "activation": "tanh", "dtype": "float64"} | ONE_NET | model
+        ),
+        optimizer=OptimizerConfig(**ADAM | (optimizer or {})),
+        train=TrainConfig(**{"batch_size": 32, "label_smoothing": 0.0} | (train or {})),
     )
     net = training.build(config, X.shape[1], K, class_weight)
     rows = data.Data("rows", None, y, np.arange(K))

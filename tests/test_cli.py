@@ -45,7 +45,8 @@ def here(tmp_path, monkeypatch):
     """Each test works in a folder of its own, in which there is a config for quick runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    Path("iris.toml").write_text("[data]\nsource = 'iris'\n[train]\nepochs = 3\n")
+    own = "data.source=iris", "train.epochs=3", "model.hidden=[64]"
+    Path("iris.toml").write_text(config.dumps(config.load(None, [*config.PLAIN, *own])))
     return tmp_path
 
 
@@ -167,7 +168,7 @@ MISTAKES = """
 2 train --quiet=1                               --quiet: ignored explicit argument '1'
 2 train --repeat two                            --repeat: invalid int value: 'two'
 2 train digit.toml                              No such file or directory; did you mean digits?
-2 train iris.toml train.epochs=0                train.epochs: must be at least 1, got 0
+2 train iris.toml train.epochs=-1               train.epochs: must be at least 0, got -1
 2 train iris.toml train.class_weight={zebra=2}       'zebra'
 2 train --resume . --out x                      --resume takes no --out, --overwrite, --repeat, --
 2 report                                        the following arguments are required: RUN
@@ -204,7 +205,7 @@ def test_a_mistake_or_a_problem_with_data_is_one_line_and_writes_nothing(case):
 def test_an_odd_argument_is_quoted_on_one_line():
     for argument in ("--a\nb", "a\nb.toml", "a\nb=3", "x" * 300, "train.epochs=a\u2028b"):
         for answer in (train("iris.toml", argument), train(argument)):
-            assert answer == Answer(2, "", f"minnet: {answer.line()}\n")
+            assert answer == Answer(2, "", f"minnet: {answer.line()}\n"), argument
 
 
 # Problems with the machine or the run

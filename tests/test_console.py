@@ -60,7 +60,7 @@ def cells(lines: list[str]) -> list[list[str]]:
 
 
 def opening(*overrides: str, processes: int = 1) -> list[str]:
-    prepared = runs.prepare(config.load(None, ["data.source=iris", *overrides]))
+    prepared = runs.prepare(config.load(None, [*config.PLAIN, "data.source=iris", *overrides]))
     return console.opening(prepared, processes).split("\n")
 
 
@@ -74,7 +74,7 @@ def test_the_opening_names_the_rows_the_parts_and_the_net():
         "net 4-8-5-5-3, tanh/relu, 133 parameters; adam, learning rate 0.001, batches of 32, "
         "shared by 3 processes",
     ]
-    assert opening("model.members=3")[1].startswith("3 nets 4-64-3, relu, 1,545 parameters; ")
+    assert opening("model.members=3")[1].startswith("3 nets 4-128-3, relu, 3,081 parameters; ")
     lines = opening("model.hidden=[]", "data.validation_size=0", "train.batch_size=1000")
     assert lines[0].endswith("; train 120, test 30")
     assert lines[1].startswith("net 4-3, no hidden layer, 15 parameters; ")
@@ -209,10 +209,10 @@ def test_figures_that_do_not_exist_are_left_out_and_of_no_test_part_that_is_said
 # Streams
 
 
-def test_notes_and_errors_are_one_line_each_on_stderr_if_there_is_one(capsys, monkeypatch):
+def test_notes_and_errors_are_on_stderr_if_there_is_one(capsys, monkeypatch):
     console.note(["a\nb", "c"])
     assert console.fail("d\u2028e", 2) == 2
-    assert capsys.readouterr().err == "minnet: note: a b\nminnet: note: c\nminnet: d e\n"
+    assert capsys.readouterr().err == "minnet: note: a b\nminnet: note: c\nminnet: d\n  e\n"
     closed = io.StringIO()
     closed.close()
     for stream in (None, closed):

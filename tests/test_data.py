@@ -15,7 +15,7 @@ from tables import CSR, DENSE_AND_CSR, RNG, WORDS, N, X, Y, dense, names_of, ref
 from tables import save_npz as npz
 
 from minnet import cli, data
-from minnet.config import DataConfig
+from minnet.config import PLAIN, DataConfig
 from minnet.data import PARTS, Data, Rows, arrays, delimited, svmlight
 from minnet.data.table import Table
 from minnet.distributed import Team
@@ -45,7 +45,7 @@ def write(name, content):
 
 
 def load(source, **keys):
-    return data.load(DataConfig(source=source, **keys))
+    return data.load(DataConfig(**{"source": source, "validation_size": 0.2} | keys))
 
 
 def fit_and_take(config, rows=None, dtype="float32"):
@@ -90,7 +90,10 @@ def test_a_file_of_every_kind_gives_the_same_rows_labels_and_split():
     train, validation = train_test_split(rest, test_size=0.2, stratify=Y[rest], random_state=3)
     text = [make_csv(X, Y), make_csv(X, Y, "own.tsv", "\t"), make_csv(X, Y, "own.csv.gz")]
     for source in (*text, make_svmlight(X, Y), npz(X=X, y=Y), save_folder(X)):
-        config, counts = DataConfig(source=source, split_seed=3, scale="none"), []
+        config, counts = (
+            DataConfig(source=source, split_seed=3, scale="none", validation_size=0.2),
+            [],
+        )
         loaded = data.load(config, counts.append)
         digits = 1e-15 if ".svm" in source else 0  # which dump_svmlight_file rounds to
         np.testing.assert_allclose(dense(loaded.table.X), X, rtol=digits)
@@ -254,7 +257,7 @@ def test_a_class_with_one_row_left_stays_in_training(seed):
     assert [np.count_nonzero(split.y[split.parts[part]] == 1) for part in PARTS] == [1, 0, 1]
     assert split.notes == ["too few rows for a validation part: class rare"]
     split = made(np.zeros((6, 1)), [0, 0, 1, 1, 2, 2])
-    said = refused(DataError, data.split, split, DataConfig(test_size=0.5))
+    said = refused(DataError, data.split, split, DataConfig(test_size=0.5, validation_size=0.2))
     assert said.startswith("data.validation_size = 0.2 does not split 0 rows")
 
 
@@ -317,7 +320,7 @@ def test_rows_on_the_disk_are_prepared_as_those_in_memory(kind, scale, on_disk, 
     given = {"columns": np.asfortranarray(X), "bool": X > 0, "int": (X * 10).astype(np.int16)}
     given |= {"float64": X, "float16": X.astype("f2"), "csr": CSR, "csr f4": CSR.astype("f4")}
     monkeypatch.setattr(BLOCK, 300)
-    config = DataConfig(source=save_folder(given[kind]), scale=scale)
+    config = DataConfig(source=save_folder(given[kind]), scale=scale, validation_size=0.2)
     _, ours = fit_and_take(config)
     on_disk(False)
     _, theirs = fit_and_take(config)
@@ -389,14 +392,21 @@ def test_a_digest_takes_little_memory_where_rows_are_sparse_and_wide(on_disk):
         assert risen() < 10e6
 
 
-QUICK = ("train.epochs=2", "train.patience=0", "model.hidden=[6]", "model.dtype=float64", "--quiet")
+QUICK = (
+    *PLAIN,
+    "train.epochs=2",
+    "train.patience=0",
+    "model.hidden=[6]",
+    "model.dtype=float64",
+    "--quiet",
+)
 COMMANDS = [
     ["train", "data.source=own", "--out", "RUN", *QUICK],
     ["train", "--resume", "RUN", "train.epochs=3", "--quiet"],
     ["predict", "RUN", "own", "--proba"],
     ["evaluate", "RUN", "own"],
-    ["study", "digits", "data.source=own", "--row", "3", "model.hidden=[3]", "--json"],
-    ["check", "data.source=own", "model.hidden=[3]", "model.dtype=float64"],
+    ["study", "digits", *PLAIN, "data.source=own", "--row", "3", "model.hidden=[3]", "--json"],
+    ["check", *PLAIN, "data.source=own", "model.hidden=[3]", "model.dtype=float64"],
 ]
 
 

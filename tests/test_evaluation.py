@@ -123,7 +123,7 @@ def test_where_there_is_too_much_work_fewer_rows_and_columns_with_large_weights_
         columns, rise, rows = evaluation.importance(test)
         assert (rows, rise.shape) == (n, (tried, 5))
         if tried == 2:
-            W = np.square(test.model.net.weights[0]).sum(axis=1)
+            W = np.square(test.model.net.weights[0]).sum(axis=(0, 2))  # of all members
             weights = {"noise": W[0], "x": W[1], "more": W[2]}
             weights |= {"letter": W[3:7].sum(), "colour": W[7:].sum()}
             assert {*columns} == {*sorted(weights, key=weights.get)[-2:]}

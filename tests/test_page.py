@@ -64,11 +64,11 @@ def write_data():
 
 
 def trained(folder, *settings):
-    return runs.train(config.load(None, settings), Path(folder))
+    return runs.train(config.load(None, [*config.PLAIN, *settings]), Path(folder))
 
 
 def repeat(name, n, *settings, grid=None):
-    settings = ["data.source=moons", "train.epochs=3", *settings]
+    settings = [*config.PLAIN, "data.source=moons", "train.epochs=3", *settings]
     Path(name).mkdir()
     plan = sweep.begin(Path(name), sweep.plan(config.load(None, settings), grid or {}, n))
     for folder, own in plan.runs:
@@ -217,7 +217,8 @@ def test_several_runs_are_in_a_table_the_best_first_and_differ_in_the_keys_that_
     two = ", ".join(name for name in names if name != "sure")
     for value, who in (("20", "sure"), ("2", two), ("3", "stopped")):
         assert ["train.epochs", value, who] in differing
-    keys = {f"data.{key}" for key in ("source", "noise", "categorical", "validation_size")}
+    keys = "source", "noise", "target", "numeric", "categorical", "validation_size"
+    keys = {f"data.{key}" for key in keys}
     keys |= {"data.split_seed", "train.seed", "train.epochs"}  # a repeated run has other seeds
     assert {key for key, *_ in differing} == keys
 

@@ -114,7 +114,7 @@ def test_without_a_test_part_all_rows_are_learned_and_test_figures_are_null(vali
     assert nulls == {"test_loss", "test_accuracy", *NAMES} | of_validation
     assert sum(minnet.load("run").counts) == found["rows"]["train"]
     said = train("own.toml", *sizes, "--repeat", "2").refusal(2)
-    assert said == "--repeat compares test figures: data.test_size=0 leaves none"
+    assert said == "--repeat and --sweep end in test figures: data.test_size=0 has none"
 
 
 def test_of_members_the_saved_model_predicts_the_mean_and_counts_all_parameters():
@@ -318,7 +318,7 @@ def in_other_units() -> None:
 OTHER_DATA: list[tuple[Callable[[], object], str]] = [
     (lambda: write_rows(heads="b,a,label"), "other columns"),
     (lambda: write_rows(5, cell="100"), "other columns, test rows, train rows, validation rows"),
-    (lambda: write_rows(5, label="w"), "class w has 1 row"),
+    (lambda: write_rows(5, label="w"), "other classes"),
     (in_other_units, "other columns"),
     (lambda: write_rows(labels="wyz"), "other classes"),
     (lambda: Path("own.csv").unlink(), "own.csv: cannot be read"),
@@ -336,7 +336,8 @@ def test_other_rows_columns_labels_or_units_are_other_data_and_a_problem_that_na
     prepared = runs.prepare(config.load(Path("run/config.toml")))
     for part, rows in prepared.data.parts.items():
         write_rows(int(rows[0]), cell="0.5")
-        assert refused() == f"own.csv: not the data that the run began with: other {part} rows"
+        other = f"other {'columns, ' * (part == 'train')}{part} rows"  # with their own median
+        assert refused().endswith(f"own.csv: not the data that the run began with: {other}")
 
 
 def test_another_machine_is_told_once_as_the_last_bits_may_differ(monkeypatch):

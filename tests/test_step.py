@@ -40,7 +40,8 @@ STEP = "one step of the optimizer"
 
 def studied(*overrides, D=4, K=3, rows=1):
     """A subject with random numbers in it, biases too."""
-    start = ["model.hidden=[6]", "optimizer.name=sgd", "optimizer.learning_rate=0.05"]
+    start = [*configs.PLAIN]
+    start += ["model.hidden=[6]", "optimizer.name=sgd", "optimizer.learning_rate=0.05"]
     config = configs.load(None, [*start, *overrides])
     weights = training.class_weights(config.train.class_weight, np.arange(K), np.arange(K))
     net, rng = training.build(config, D, K, weights), np.random.default_rng(5)

@@ -24,7 +24,7 @@ def here(tmp_path, monkeypatch):
 
 
 def iris(*overrides):
-    return configs.load(None, ["data.source=iris", "model.hidden=[5]", *overrides])
+    return configs.load(None, [*configs.PLAIN, "data.source=iris", "model.hidden=[5]", *overrides])
 
 
 def test_the_friendly_net_has_numbers_that_can_be_followed_by_hand():
@@ -74,7 +74,7 @@ def test_the_first_and_the_last_row_are_there_and_others_are_an_error():
     for row in (-1, 150, 10**30):
         said = refused(ConfigError, of_data, plain, row)
         assert said == f"--row {row}: iris has the rows 0..149"
-    refused(DataError, of_data, iris("data.test_size=1"), 0)  # and what cannot be split
+    refused(DataError, of_data, iris("data.test_size=150"), 0)  # and what cannot be split
 
 
 def test_a_sparse_row_stays_sparse():

@@ -532,7 +532,7 @@ def test_a_sweep_is_resumed_where_it_stopped_and_comes_to_the_same(swept, monkey
 WRONG_GRIDS = """
 train.epoch=[1]                        --sweep: unknown key 'train.epoch'; did you mean train.epoc
 zebra                                  'zebra' is not section.key=value; choose from data, model
-train.epochs=[1, 0]                    --sweep: train.epochs: must be at least 1, got 0
+train.epochs=[1, -1]                   --sweep: train.epochs: must be at least 0, got -1
 model.hidden=[64, 32]                  --sweep: model.hidden: expected a list of whole numbers
 train.epochs=[]                        --sweep train.epochs: not a list of values, like --sweep '
 train.epochs=3                         --sweep train.epochs: not a list of values

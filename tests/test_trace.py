@@ -26,7 +26,9 @@ def executed(method):
     """The lines that a training run of two epochs executes."""
     settings, weighted, _ = RUNS[method]
     method = f"model.output_gradient={method}"
-    config = configs.load(None, ["train.epochs=2", "train.batch_size=4", method, *settings])
+    config = configs.load(
+        None, [*configs.PLAIN, "train.epochs=2", "train.batch_size=4", method, *settings]
+    )
     rng, y = np.random.default_rng(0), np.arange(10) % 3
     weights = np.array([1.0, 2.0, 3.0]) if weighted else None
     net = training.build(config, 4, 3, weights)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from memory import traced_memory
+from running import ADAM, ONE_NET
 from sklearn.utils.class_weight import compute_class_weight
 
 from minnet import training
@@ -39,9 +40,11 @@ def part(N=60, seed=0, noise=0.6, dtype="float32", sparse=False):
 
 def config(optimizer=None, model=None, **train):
     return Config(
-        model=ModelConfig(**{"hidden": [8]} | (model or {})),
-        optimizer=OptimizerConfig(**{"learning_rate": 0.02} | (optimizer or {})),
-        train=TrainConfig(**{"epochs": 30, "batch_size": 16, "patience": 0} | train),
+        model=ModelConfig(**{"hidden": [8]} | ONE_NET | (model or {})),
+        optimizer=OptimizerConfig(**ADAM | {"learning_rate": 0.02} | (optimizer or {})),
+        train=TrainConfig(
+            **{"epochs": 30, "batch_size": 16, "patience": 0, "label_smoothing": 0.0} | train
+        ),
     )
 
 

@@ -84,7 +84,8 @@ def _weights_of_columns(model: Model) -> NDArray:
     """The sum of squares of each column's weights in the first layer."""
     places = {name: j for j, name in enumerate(model.preprocessing.columns)}
     columns, W = [places[name] for name, _ in model.preprocessing.pieces], model.net.weights[0]
-    return np.bincount(columns, np.einsum("...ij,...ij->i", W, W))
+    squares = np.square(W).sum(axis=-1).reshape(-1, len(columns)).sum(axis=0)  # of all members
+    return np.bincount(columns, squares)
 
 
 def mistakes(test: Tested) -> NDArray:

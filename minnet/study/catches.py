@@ -102,7 +102,8 @@ def _config(mistake: Mistake, *settings: str) -> config.Config:
     """A config that can show the mistake; of tanh unless it is about relu, whose kinks disturb
     differences."""
     method = f"model.output_gradient={mistake.change.method}"
-    return config.load(None, ["model.activation=tanh", method, *settings, *mistake.settings])
+    own = [*config.PLAIN, "model.activation=tanh", method]
+    return config.load(None, [*own, *settings, *mistake.settings])
 
 
 def _net(mistake: Mistake, layer_sizes: list[int], *settings: str) -> MLP:

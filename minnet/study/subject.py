@@ -21,11 +21,7 @@ NUMBERS = """
 0.5 -0.5 1.0    1.0 0.5 -1.0    0.5 1.0 -0.5
 -0.5 0.25 0.5
 """  # W[0], b[0], W[1], b[1], row by row
-SETTINGS = (
-    "model.hidden=[3] model.members=1 model.dtype=float64 optimizer.name=sgd "
-    "optimizer.learning_rate=0.1 optimizer.weight_decay=0 optimizer.schedule=constant "
-    "train.epochs=100 train.batch_size=32"
-)
+SETTINGS = "model.hidden=[3] model.dtype=float64 optimizer.name=sgd optimizer.learning_rate=0.1"
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def friendly(overrides: list[str]) -> Subject:
         if override.strip().startswith(("data.", "model.hidden")):
             example = f"minnet study digits {override}"
             raise ConfigError(f"{override}: needs a config, as in: {example}")
-    config = configs.load(None, [*SETTINGS.split(), *overrides])
+    config = configs.load(None, [*configs.PLAIN, *SETTINGS.split(), *overrides])
     weights = training.class_weights(config.train.class_weight, np.array([Y]), np.arange(3))
     net = training.member(training.build(config, 2, 3, weights), 0)
     net.theta[:] = np.array(NUMBERS.split(), float)
