@@ -189,7 +189,10 @@ def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> E
     if not ((folder := plan.folder / name) / "config.toml").exists():
         files.make_folder(folder)
         files.write(folder / "config.toml", configs.dumps(config).encode())
-    how = f"--resume={folder.absolute()}", f"train.epochs={config.train.epochs}", "--quiet"
+    epochs = (
+        [f"train.epochs={config.train.epochs}"] if config.train.epochs else []
+    )  # or by its rows
+    how = f"--resume={folder.absolute()}", *epochs, "--quiet"
     command = [sys.executable, "-P", "-c", CHILD, str(package), "train", *how]
     pipes: Any = {"stdin": PIPE, "stdout": subprocess.DEVNULL, "stderr": PIPE}
     with files.named(Path(sys.executable), "started"):
@@ -247,7 +250,7 @@ def _whole_result(plan: Plan, run: Run) -> dict[str, Any] | None:
     with contextlib.suppress(DataError, TypeError, KeyError):
         result = files.read_json(folder / "result.json")
         epochs = configs.load(folder / "config.toml").train.epochs
-        whole = epochs == run[1].train.epochs and not result["interrupted"]
+        whole = run[1].train.epochs in (0, epochs) and not result["interrupted"]
         if whole and plan.figure in result:
             return result
     return None

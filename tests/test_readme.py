@@ -77,7 +77,7 @@ def test_the_commands_for_own_data_run_one_after_the_other(capsys):
     lines = [f"{a},{b},{'red' if a % 3 else ''},{c}" for a, b, c in rows]
     Path("cars.csv").write_text("\n".join(["length,weight,colour,kind", *lines, ",3,red,a"]))
     said = []
-    for heading in ("Your own data", "Predict", "Resume"):
+    for heading in ("Your own table", "Predict", "Resume"):
         for command in commands(heading):
             assert run(command) == 0
             captured = capsys.readouterr()

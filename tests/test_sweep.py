@@ -472,6 +472,16 @@ def test_a_sweep_trains_every_combination_with_every_seed(swept):
     assert end(folder / "run-2-seed-1") == by_hand(1, *settings)
 
 
+def test_epochs_may_follow_from_the_rows_in_each_run():
+    answer = train(
+        "own.csv", "--sweep", "model.hidden=[[2], [3]]", "--repeat", "2", "--out", "many"
+    )
+    assert answer.code == 0 and "saved in many" in answer.out
+    assert all(result(f"many/run-{c}-seed-{s}")["epochs"] > 9 for c in (0, 1) for s in (0, 1))
+    shutil.rmtree("many/run-1-seed-1")
+    assert train("--resume", "many").code == 0 and Path("many/run-1-seed-1/model.npz").exists()
+
+
 def test_combinations_are_ranked_in_validation_and_only_of_the_best_are_test_figures_told(swept):
     answer, folder = swept
     means = ranked(folder, "validation_accuracy")
