@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from minnet.errors import MinnetError
 
 # set by launchers for the processes that they start: MPICH and Intel MPI, Open MPI, Slurm
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK")
+FORWARDING = 0.3  # seconds in which mpiexec passes on what was printed, before it kills all
 LARGE = 2**22  # rows of a batch times parameters, from which two threads are faster than one
 
 
@@ -59,6 +61,7 @@ class Team:
 
     def abort(self, code: int) -> None:
         """End all processes at once with this exit code."""
+        time.sleep(FORWARDING)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add lines of its own
         self.comm.Abort(code)
 

@@ -189,9 +189,8 @@ def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> E
     if not ((folder := plan.folder / name) / "config.toml").exists():
         files.make_folder(folder)
         files.write(folder / "config.toml", configs.dumps(config).encode())
-    epochs = (
-        [f"train.epochs={config.train.epochs}"] if config.train.epochs else []
-    )  # or by its rows
+    # without a number of them, epochs follow from the rows
+    epochs = [f"train.epochs={config.train.epochs}"] if config.train.epochs else []
     how = f"--resume={folder.absolute()}", *epochs, "--quiet"
     command = [sys.executable, "-P", "-c", CHILD, str(package), "train", *how]
     pipes: Any = {"stdin": PIPE, "stdout": subprocess.DEVNULL, "stderr": PIPE}
