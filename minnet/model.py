@@ -94,10 +94,12 @@ class Model:
             **{**self.reading, "text": words}, labels=labels, features=len(self.preprocessing.names)
         )
 
-    def alike(self, table: Table, labels: bool = False) -> Table:
-        """The table with the columns that the model takes. Raises DataError."""
-        fitted = self.preprocessing
-        return kinds.alike(table, fitted.names, [*fitted.categories], self.how(labels))
+    def alike(self, table: Table, labels: bool = False, known: tuple[str, ...] = ()) -> Table:
+        """The table with the columns that the model takes; others are noted, unless they are known.
+        Raises DataError."""
+        fitted, how = self.preprocessing, self.how(labels)
+        how = replace(how, text=(*how.text, *known))
+        return kinds.alike(table, fitted.names, [*fitted.categories], how)
 
     def _table(self, X: Any) -> Table:
         """X as a table, with the names of its columns if it has any."""
@@ -170,7 +172,7 @@ def read(
         if place is None:
             raise ConfigError(f"--keep: {table.path}: {no_column('', column, names)}")
         kept[names[place]] = kinds.cells(table, names[place])
-    return model.alike(table, labels), kept
+    return model.alike(table, labels, tuple(kept)), kept
 
 
 def notes(model: Model, table: Table) -> list[str]:

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from tables import dense, refused
 
 from minnet.data import table
-from minnet.data.table import Table, as_number, as_text, labels, not_finite
+from minnet.data.dialect import Cells
+from minnet.data.table import Table, as_number, labels, not_finite
 from minnet.errors import ConfigError, DataError
 
 NAN = math.nan
@@ -24,6 +25,9 @@ def made(names=("a", "b"), named=True, of_text=(), container=np.array, y=None):
 
 
 # Cells and labels
+
+
+as_text = Cells(()).word
 
 
 def test_a_cell_is_missing_a_number_or_text_without_spaces_around_it():

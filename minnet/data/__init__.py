@@ -181,12 +181,14 @@ def _usable(table: Table, config: DataConfig) -> Table:
         table.check(np.isnan, "fill it in, or set data.missing to median, mean or drop")
     gaps = _gaps(table)
     if not table.sparse and gaps.any():
-        rows = f"{gaps.any(axis=1).sum():,} of {len(gaps):,} rows"
-        what = f"{gaps.sum():,} cells in {rows} are missing: "
+        what = (
+            f"{gaps.sum():,} cells in {gaps.any(axis=1).sum():,} of {len(gaps):,} rows are missing"
+        )
         if config.missing == "drop":
-            what, table = f"{what}these rows are left out", table.take(~gaps.any(axis=1))
+            what, table = f"{what}: these rows are left out", table.take(~gaps.any(axis=1))
         else:
-            what += f"numbers become the training part's {config.missing}, and an input says so"
+            fill = f"numbers become the training part's {config.missing}"
+            what += f": {fill}, categories one of their own, and inputs say so"
         table = replace(table, notes=[*table.notes, f"{table.path}: {what}"])
     if not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")

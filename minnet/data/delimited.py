@@ -142,13 +142,8 @@ class _Records:
             self.lines = map(dialect.unspaced, self.lines)
 
     def __iter__(self) -> Iterator[tuple[NDArray, list[Row]]]:
-        reader, line, width, above = (
-            dialect.cells(self.lines, self.delimiter),
-            self.line,
-            0,
-            self.line,
-        )
-        more = True
+        reader, line, above = dialect.cells(self.lines, self.delimiter), self.line, self.line
+        width, more = 0, True
         while more:
             rows, failed = list[Row](), None
             try:

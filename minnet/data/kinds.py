@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet.config import DataConfig
-from minnet.data.table import FINITE, Reading, Table, as_number, no_column, place_of, target_place
+from minnet.data.table import (
+    FINITE,
+    TARGETS,
+    Reading,
+    Table,
+    as_number,
+    no_column,
+    place_of,
+    target_place,
+)
 from minnet.errors import ConfigError, DataError, short
 
 NUMBERS, CATEGORIES, DROPPED = "numbers", "categories", "as data.drop says"
@@ -46,7 +55,11 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
             notes += _about_strays(table, name, strays)
             problems += _infinite(table, name, x)
             if name in asked and np.isnan(x).all():
-                problems.append(str(table.text_error(name)))
+                problems.append(f"{table.text_error(name)}, or leave it out of data.numeric")
+    if isinstance(config.target, str) and f"{label}.1" in table.order:
+        problems.append(
+            f"{table.path}: two columns are called {label!r}: give data.target by place"
+        )
     problems += _of_labels(table, label, kinds, asked.get(label) == CATEGORIES)
     if problems:
         raise DataError("\n".join(problems))
@@ -153,7 +166,7 @@ def _infinite(table: Table, name: str, x: NDArray) -> list[str]:
 
 
 def _of_labels(table: Table, label: str, kinds: dict[str, str], classes: bool) -> list[str]:
-    """What is wrong with the column of labels; `classes`: the user says that it is none."""
+    """What is wrong with the column of labels, of which the user may say that it has classes."""
     words = {*table.text[label].tolist()} - {""}
     n, K = np.count_nonzero(table.text[label] != ""), len(words)
     numbers = [as_number(word) for word in words]
@@ -189,7 +202,8 @@ def _told(
     table: Table, target: str | int, label: str, kinds: dict[str, str], asked: set[str]
 ) -> list[str]:
     """A line for each decision that the config did not make."""
-    why = "the last column" if label == table.order[-1] else "by its name"
+    usual = table.named and label.lower() in TARGETS
+    why = "by its name" if usual else "the last column"
     lines = [f"target: {label!r}, {why}"] if target == "" else []
     for kind in (NUMBERS, CATEGORIES):
         names = [name for name in kinds if kinds[name] == kind]
@@ -258,7 +272,8 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
         notes += _about_strays(table, name, strays)
     if problems:
         raise DataError("\n".join(problems))
-    if extra := [name for name in have if table.named and name not in (*columns, *want)]:
+    known = {*columns, *want, *reading.text}
+    if extra := [name for name in have if table.named and name not in known]:
         notes.append(f"{table.path}: columns that the model does not know: {_listed(extra)}")
     words = {name: cells(table, name) for name in text}
     if label in table.text:

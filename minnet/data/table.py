@@ -186,12 +186,6 @@ def as_number(cell: str, decimal: str = ".") -> float | None:
     return number / 100 if percent else number
 
 
-def as_text(cell: str) -> str:
-    """A cell without spaces around it; "" if it is missing."""
-    cell = cell.strip()
-    return "" if cell.lower() in MISSING else cell
-
-
 def place_of(column: str | int, names: list[str]) -> int | None:
     """The place of a column, given by name or place, from the end if negative; None if there is
     none."""
