@@ -185,6 +185,27 @@ def test_all_problems_are_said_at_once():
     assert len(lines) == 4 and "only one class" in lines[3]
 
 
+def test_words_that_the_user_says_are_numbers_are_named_with_the_key():
+    message = refused(DataError, decided, table({"z": numbers()}, w=words("uv")), numeric=["w"])
+    assert message.endswith("correct it, or leave it out of data.numeric")
+
+
+def test_a_target_that_is_named_twice_has_to_be_given_by_place():
+    given = table({"z": numbers()}, **{"species.1": words("uv")})
+    assert "two columns are called 'species': give data.target by place" in refused(
+        DataError, decided, given
+    )
+    assert decided(given, target=-1)[1].target == "species"
+
+
+def test_a_kept_column_is_no_unknown_one():
+    given = other(z=[1.0, 2, 3], c=["u", "v", "u"], id=["p", "q", "r"], more=["s", "t", "u"])
+    reading = Reading("species", ("c", "id"), columns=READING.columns, labels=False)
+    assert alike(given, ["z"], ["c"], reading).notes == [
+        "own.csv: columns that the model does not know: 'more'"
+    ]
+
+
 @pytest.mark.parametrize("key", ["drop", "categorical", "numeric"])
 @pytest.mark.parametrize("column", ["specie", 3, -4])
 def test_a_key_that_names_no_column_is_refused(key, column):
