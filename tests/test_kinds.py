@@ -139,6 +139,11 @@ def test_the_target_is_found_by_its_name_else_it_is_the_last_column(name, place)
     del given.text["species"]
     given.order.remove("species")
     assert decided(given)[1].target == name
+    assert f"target: {name!r}, by its name" in decided(given)[0].notes
+    last = table({"z": numbers()}, **{name: words(LABELS)})
+    del last.text["species"]
+    last.order.remove("species")
+    assert f"target: {name!r}, by its name" in decided(last)[0].notes
     given.named = False
     assert decided(given)[1].target == 1
 
@@ -199,8 +204,8 @@ def test_a_target_that_is_named_twice_has_to_be_given_by_place():
 
 
 def test_a_kept_column_is_no_unknown_one():
-    given = other(z=[1.0, 2, 3], c=["u", "v", "u"], id=["p", "q", "r"], more=["s", "t", "u"])
-    reading = Reading("species", ("c", "id"), columns=READING.columns, labels=False)
+    given = other(z=[1.0, 2, 3], c=["u", "v", "u"], key=["p", "q", "r"], more=["s", "t", "u"])
+    reading = Reading("species", ("c", "key"), columns=READING.columns, labels=False)
     assert alike(given, ["z"], ["c"], reading).notes == [
         "own.csv: columns that the model does not know: 'more'"
     ]

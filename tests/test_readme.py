@@ -144,7 +144,8 @@ def test_a_config_is_of_its_own_set_and_quotes_its_accuracy(name):
     if name in config.BUNDLED:
         header, _, ours, *_ = re.search(r"\| \| iris.*?\n\n", GUIDE, re.DOTALL)[0].splitlines()
         table = dict(zip(header.split("|"), ours.split("|"), strict=True))
-        assert table[f" {name} "].strip() == quoted[1]
+        loss = re.search(r"log-loss over the same splits: (0\.\d{4})\.\n", text)[1]
+        assert table[f" {name} "].strip() == f"{quoted[1]}, {float(loss):.3f}"
 
 
 def test_the_speeds_are_those_of_the_results():
