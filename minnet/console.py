@@ -13,7 +13,7 @@ from minnet.config import FETCHED
 from minnet.errors import MinnetError, one_line
 from minnet.runs import Prepared, Run
 from minnet.study.text import table
-from minnet.sweep import Ended, Mean, Plan, Tried, cores
+from minnet.sweep import Mean, Plan, Tried, cores
 from minnet.training import Epoch
 
 MANY_CLASSES = 20  # with more, tables show only the classes with the most mistakes
@@ -126,7 +126,7 @@ def resumed(run: Run) -> str:
 
 def repeating(plan: Plan) -> str:
     """One line: how many runs, how many of them at once, and in what they differ."""
-    first, last = (configs.values(plan.runs[i][1]) for i in (0, -1))
+    first, last = (configs.values(plan.runs[i].config) for i in (0, -1))
     parts = [f"{name} {values}" for name, values in plan.grid.items()]
     if plan.repeat > 1:
         parts += [f"{name} {first[name]} to {last[name]}" for name in sweep.SEEDS]
@@ -134,7 +134,7 @@ def repeating(plan: Plan) -> str:
     return f"{runs} runs, {min(len(cores()), runs)} at a time: {', '.join(parts)}\n"
 
 
-def ended(plan: Plan, run: Ended) -> str:
+def ended(plan: Plan, run: sweep.Run) -> str:
     """One line: the figures of one of several runs; of a sweep, none of the test part."""
     result: Any = run.result
     names = [plan.figure] if plan.grid else ["test_accuracy", "test_loss"]

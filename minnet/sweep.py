@@ -31,7 +31,6 @@ from minnet.errors import ConfigError, DataError, short
 FIGURES = {"test_accuracy": 1.0, "test_loss": math.inf, "macro_f1": 1.0}  # and their upper bounds
 RUNS = range(2, 10_001)
 SEEDS = ("data.split_seed", "train.seed")
-Run = tuple[str, Config]
 Children = list[subprocess.Popen[bytes]]
 CHILD = """import sys, threading
 sys.path.insert(0, sys.argv.pop(1))
@@ -40,11 +39,20 @@ threading.Thread(target=sweep.end_with_parent, daemon=True).start()
 sys.exit(cli.main(sys.argv[1:]))"""
 
 
+class Run(NamedTuple):
+    """The name of a run's folder and its config; once it has ended, its result.json, or what it
+    said when it failed."""
+
+    name: str
+    config: Config
+    result: dict[str, Any] | None = None
+    line: str = ""
+
+
 @dataclass
 class Plan:
     """A folder of runs: each combination of the grid's values, with `repeat` seeds. An empty grid
-    has one. The best has the best mean of the validation `figure`. A run is its folder's name and
-    its config."""
+    has one. The best has the best mean of the validation `figure`."""
 
     folder: Path
     config: Config
@@ -55,12 +63,16 @@ class Plan:
 
 
 class Tried(NamedTuple):
-    """A combination: its runs, results of those that have ended, mean and sd of the figure."""
+    """A combination: its runs, and mean and sd of the figure over those that have ended."""
 
     runs: list[Run]
-    results: list[dict[str, Any]]
     mean: float
     sd: float
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The result.json of each run that has ended."""
+        return [run.result for run in self.runs if run.result]
 
 
 class Mean(NamedTuple):
@@ -70,14 +82,6 @@ class Mean(NamedTuple):
     sd: float
     low: float
     high: float
-
-
-class Ended(NamedTuple):
-    """A run that has ended: its result.json, or what it said when it failed."""
-
-    name: str
-    result: dict[str, Any] | None
-    line: str = ""
 
 
 def grid(texts: list[str]) -> dict[str, Any]:
@@ -106,9 +110,9 @@ def plan(config: Config, grid: dict[str, Any], repeat: int = 1) -> Plan:
         planned = list(_planned(config, grid, repeat))
     except ConfigError as error:
         raise ConfigError(f"{'--sweep' if grid else f'--repeat {repeat}'}: {error}") from None
-    if len({repr(own) for _, own in planned}) < number:
+    if len({repr(run.config) for run in planned}) < number:
         raise ConfigError("--sweep: the same value twice")
-    parts = [own.data for _, own in planned if grid]
+    parts = [run.config.data for run in planned if grid]
     if not all(data.validation_size or data.validation_source for data in parts):
         raise ConfigError("--sweep ranks in validation: data.validation_size cannot be 0")
     return Plan(Path(), config, grid, repeat, f"validation_{config.train.watch}", planned)
@@ -120,7 +124,7 @@ def _planned(config: Config, grid: dict[str, Any], repeat: int) -> Iterator[Run]
         own = configs.changed(config, zip(grid, combination, strict=True))
         for s in range(repeat):
             seeds = [(name, configs.values(own)[name] + s) for name in SEEDS]
-            yield f"run-{c}-seed-{s}" if grid else f"seed-{s}", configs.changed(own, seeds)
+            yield Run(f"run-{c}-seed-{s}" if grid else f"seed-{s}", configs.changed(own, seeds))
 
 
 def begin(folder: Path, plan: Plan) -> Plan:
@@ -150,7 +154,7 @@ def read(folder: Path) -> Plan:
     return replace(plan(configs.load(folder / "config.toml"), grid, repeat), folder=folder)
 
 
-def run(plan: Plan, stop: threading.Event) -> Iterator[Ended]:
+def run(plan: Plan, stop: threading.Event) -> Iterator[Run]:
     """Train what is not trained yet, as many runs side by side as there are cores. Yields each as
     it ends. Once `stop` is set, no other run starts, and those at work end after their current
     step."""
@@ -181,18 +185,19 @@ def _interrupt(stop: threading.Event, children: Children) -> None:
         child.send_signal(signal.SIGINT)
 
 
-def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> Ended:
+def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> Run:
     """Train a run to its end, in a process of its own, unless it has ended or is not to start."""
-    if (result := _whole_result(plan, run)) or stop.is_set():
-        return Ended(run[0], result)
-    (name, config), package = run, Path(__file__).parent.parent
-    if not ((folder := plan.folder / name) / "config.toml").exists():
+    found = _with_result(plan, run)
+    if found.result or stop.is_set():
+        return found
+    if not ((folder := plan.folder / run.name) / "config.toml").exists():
         files.make_folder(folder)
-        files.write(folder / "config.toml", configs.dumps(config).encode())
+        files.write(folder / "config.toml", configs.dumps(run.config).encode())
     # without a number of them, epochs follow from the rows
-    epochs = [f"train.epochs={config.train.epochs}"] if config.train.epochs else []
+    epochs = [f"train.epochs={run.config.train.epochs}"] if run.config.train.epochs else []
     how = f"--resume={folder.absolute()}", *epochs, "--quiet"
-    command = [sys.executable, "-P", "-c", CHILD, str(package), "train", *how]
+    package = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-P", "-c", CHILD, package, "train", *how]
     pipes: Any = {"stdin": PIPE, "stdout": subprocess.DEVNULL, "stderr": PIPE}
     with files.named(Path(sys.executable), "started"):
         child = subprocess.Popen(command, **pipes, start_new_session=True)  # without Ctrl-C
@@ -203,8 +208,8 @@ def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> E
         said = b"".join(child.stderr or ()).decode(errors="backslashreplace").splitlines()
     if child.returncode:
         line = said[-1] if said else f"ended with exit code {child.returncode}"
-        return Ended(name, None, line.removeprefix("minnet: "))
-    return Ended(name, _whole_result(plan, run))
+        return run._replace(line=line.removeprefix("minnet: "))
+    return _with_result(plan, run)
 
 
 def end_with_parent() -> None:
@@ -219,40 +224,40 @@ def ranking(plan: Plan) -> list[Tried]:
     is a bad one, and a mean without it would flatter."""
     tried = []
     for i in range(0, len(plan.runs), plan.repeat):
-        own = plan.runs[i : i + plan.repeat]
-        results = [result for run in own if (result := _whole_result(plan, run))]
-        x = np.array([result[plan.figure] for result in results] or [0], float)
-        sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
-        tried.append(Tried(own, results, float(x.mean()), sd))
+        own = [_with_result(plan, run) for run in plan.runs[i : i + plan.repeat]]
+        x = [run.result[plan.figure] for run in own if run.result]
+        sd = float(np.std(x, ddof=1)) if len(x) > 1 else 0.0
+        tried.append(Tried(own, float(np.mean(x or 0)), sd))
     sign = 1 if plan.figure == "validation_loss" else -1
     return sorted(tried, key=lambda one: (-len(one.results), sign * one.mean))
 
 
 def values(plan: Plan, run: Run) -> dict[str, Any]:
     """The values that the grid gave a run."""
-    return {name: configs.values(run[1])[name] for name in plan.grid}
+    return {name: configs.values(run.config)[name] for name in plan.grid}
 
 
 def table(plan: Plan, ranked: list[Tried]) -> list[list[str]]:
     """The ranking, below a head: values, the figure and its spread, how many runs ended, where."""
     rows = [["", *plan.grid, plan.figure.replace("_", " "), "ended", "folder"]]
-    for place, (own, results, mean, sd) in enumerate(ranked, 1):
-        figure = f"{mean:.4f}{f' ± {sd:.4f}' * (len(results) > 1)}" if results else ""
-        cells = place, *values(plan, own[0]).values(), figure, f"{len(results)} of {len(own)}"
-        rows.append([*map(str, cells), own[0][0].removesuffix("-seed-0")])
+    for place, one in enumerate(ranked, 1):
+        (first, *_), n = one.runs, len(one.results)
+        figure = f"{one.mean:.4f}{f' ± {one.sd:.4f}' * (n > 1)}" if n else ""
+        cells = place, *values(plan, first).values(), figure, f"{n} of {plan.repeat}"
+        rows.append([*map(str, cells), first.name.removesuffix("-seed-0")])
     return rows
 
 
-def _whole_result(plan: Plan, run: Run) -> dict[str, Any] | None:
-    """The result of a run that needs no more training."""
-    folder = plan.folder / run[0]
+def _with_result(plan: Plan, run: Run) -> Run:
+    """The run with its result, if it needs no more training."""
+    folder = plan.folder / run.name
     with contextlib.suppress(DataError, TypeError, KeyError):
         result = files.read_json(folder / "result.json")
         epochs = configs.load(folder / "config.toml").train.epochs
-        whole = run[1].train.epochs in (0, epochs) and not result["interrupted"]
+        whole = run.config.train.epochs in (0, epochs) and not result["interrupted"]
         if whole and plan.figure in result:
-            return result
-    return None
+            return run._replace(result=result)
+    return run
 
 
 def finish(plan: Plan, ranked: list[Tried]) -> dict[str, Mean]:
@@ -273,7 +278,7 @@ def _csv(plan: Plan, ranked: list[Tried]) -> str:
     lines, shown = [], [plan.figure, "best_epoch", "epochs", "seconds", *FIGURES]
     for one in ranked:
         for run in one.runs:
-            found = configs.values(run[1]) | (_whole_result(plan, run) or {}) | {"run": run[0]}
+            found = configs.values(run.config) | (run.result or {}) | {"run": run.name}
             names = "run", *plan.grid, *SEEDS, *shown
             lines.append({name: found.get(name) for name in names})
         shown = shown[:4]

@@ -71,7 +71,7 @@ def repeat(name, n, *settings, grid=None):
     settings = [*config.PLAIN, "data.source=moons", "train.epochs=3", *settings]
     Path(name).mkdir()
     plan = sweep.begin(Path(name), sweep.plan(config.load(None, settings), grid or {}, n))
-    for folder, own in plan.runs:
+    for folder, own, *_ in plan.runs:
         runs.train(own, Path(name, folder))
     sweep.finish(plan, sweep.ranking(plan))
 

@@ -42,7 +42,7 @@ def test_a_run_has_its_own_name_its_config_its_columns_and_its_result(tmp_path, 
 @pytest.mark.parametrize("accuracies", [[0.5, None, 0.7], [0.5], []])
 def test_a_repeated_run_has_the_runs_begun_and_the_spread_of_the_finished(tmp_path, accuracies):
     plan = sweep.begin(tmp_path, sweep.plan(config.load(None, ["data.source=iris"]), {}, 5))
-    folders = [tmp_path / name for name, _ in plan.runs]
+    folders = [tmp_path / run.name for run in plan.runs]
     for i, accuracy in enumerate(accuracies):
         result = None if accuracy is None else RESULT | {"test_accuracy": accuracy}
         a_run(folders[i], result, overrides=[f"data.split_seed={i}", f"train.seed={i}"])
@@ -58,10 +58,10 @@ def test_a_repeated_run_has_the_runs_begun_and_the_spread_of_the_finished(tmp_pa
 def test_a_sweep_is_its_best_runs_and_its_ranking_once_it_has_ended(tmp_path):
     grid = {"optimizer.learning_rate": [0.1, 0.2, 0.3]}
     plan = sweep.begin(tmp_path, sweep.plan(config.load(None, ["data.source=iris"]), grid, 2))
-    for i, (name, _) in enumerate(plan.runs):
+    for i, run in enumerate(plan.runs):
         rate = [f"optimizer.learning_rate={0.1 * (1 + i // 2):.1f}"]
         loss = (0.7, 0.9, 0.5, 0.6, 0.9, 0.9)[i]
-        a_run(tmp_path / name, RESULT | {"validation_loss": loss}, METRICS, rate)
+        a_run(tmp_path / run.name, RESULT | {"validation_loss": loss}, METRICS, rate)
     with pytest.raises(
         ConfigError, match=f"a sweep without an end: minnet train --resume {tmp_path}"
     ):

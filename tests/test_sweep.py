@@ -247,7 +247,7 @@ def test_only_what_is_missing_or_damaged_is_trained(finished):
     time, figures = kept.stat().st_mtime_ns, whole.read_text()
     for damaged in ("[]", "{}", "{"):
         whole.write_text(damaged)
-        assert sweep._whole_result(plan, plan.runs[2]) is None
+        assert sweep._with_result(plan, plan.runs[2]).result is None
     whole.write_text(figures)
     (finished / "repeat.json").write_text('{"runs": 3}')
     shutil.rmtree(finished / "seed-1")

@@ -76,7 +76,7 @@ def read(folder: Path) -> Group:
             raise ConfigError(f"{one_line(folder)}: a sweep without an end: {one_line(how)}")
         ranked = sweep.ranking(plan)
         ranking = sweep.table(plan, ranked) if plan.grid else []
-        folders = [folder / name for name, _ in ranked[0].runs]
+        folders = [folder / run.name for run in ranked[0].runs]
     begun = [_read_run(path) for path in folders if (path / "config.toml").is_file()]
     return Group(one_line(folder.resolve().name), begun, len(folders), ranking)
 
