@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minnet import cli, runs
 
@@ -83,16 +85,29 @@ def files(folder: Path | str = ".") -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
+def message(kind: type[Exception], function: Callable, *arguments: object) -> str:
+    """What is said of a failure: one line."""
+    with pytest.raises(kind) as caught:
+        function(*arguments)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
 def result(folder: Path | str) -> dict:
     return json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
 
 
+def metrics(folder: Path | str = "run") -> dict[str, list[str]]:
+    """The columns of metrics.csv."""
+    lines = [line.split(",") for line in (Path(folder) / "metrics.csv").read_text().splitlines()]
+    return {name: cells for name, *cells in zip(*lines, strict=True)}
+
+
 def end(folder: Path | str) -> tuple:
     """All that a run came to, except for its seconds and whether it was interrupted at the end."""
-    folder = Path(folder)
-    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
-    seconds = rows[0].index("seconds")
-    figures = {k: v for k, v in result(folder).items() if k not in ("seconds", "interrupted")}
-    assert set(files(folder)) == set(runs.RUN_FILES)
-    metrics = [row[:seconds] + row[seconds + 1 :] for row in rows]
-    return (folder / "model.npz").read_bytes(), metrics, figures
+    columns, figures, content = metrics(folder), result(folder), files(folder)
+    assert set(content) == set(runs.RUN_FILES)
+    for ours in (columns, figures):
+        del ours["seconds"]
+    del figures["interrupted"]
+    return content["model.npz"], columns, figures
