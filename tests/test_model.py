@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from limits import file_size_limit
 from memory import traced_memory
-from running import ROOT, Answer, command, result
+from running import ROOT, Answer, command, message, result
 from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_iris, load_wine
 from sklearn.metrics import confusion_matrix
@@ -44,10 +44,7 @@ TRAIN = (
 )
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Each test works in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def rows_of(answer: Answer, notes: int = 0) -> list[list[str]]:
@@ -479,10 +476,7 @@ def test_rows_that_do_not_fit_are_a_data_error_of_one_line():
     model = made()
     model.net.theta[:] = 1e3
     for given, said in MISFITS:
-        with pytest.raises(DataError) as caught:
-            model.predict_proba(given())
-        assert str(caught.value).startswith(f"X: {said}")
-        assert len(str(caught.value).splitlines()) == 1
+        assert message(DataError, model.predict_proba, given()).startswith(f"X: {said}")
 
 
 def test_a_model_that_is_loaded_is_the_one_that_was_saved():
@@ -530,11 +524,10 @@ def test_a_model_whose_content_does_not_fit_together_is_refused_in_one_line():
         changed = [{name: changes.get(name, part[name]) for name in part} for part in parts]
         kept = [{name: x for name, x in part.items() if x is not None} for part in changed]
         files.save_sealed(Path("a\nb.npz"), "model", *kept)
-        with traced_memory() as risen, pytest.raises(ModelFileError) as caught:
-            minnet.load("a\nb.npz")
-        assert risen() < 1e6
-        assert str(caught.value).startswith("a b.npz: cannot be used as a model (train again): ")
-        assert len(str(caught.value).splitlines()) == 1
+        with traced_memory() as risen:
+            said = message(ModelFileError, minnet.load, "a\nb.npz")
+            assert risen() < 1e6
+        assert said.startswith("a b.npz: cannot be used as a model (train again): ")
 
 
 def test_loading_takes_the_memory_of_the_file_and_draws_no_weights():

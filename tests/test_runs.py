@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from faults import Killed, faults
-from running import Answer, end, files, result, train, write_rows
+from running import Answer, end, files, message, metrics, result, train, write_rows
 
 import minnet
 from minnet import cli, config, runs, training
@@ -100,6 +100,7 @@ def test_a_run_in_python_is_the_run_of_the_command():
         assert end(folder) == end("whole")
     with pytest.raises(ConfigError):
         runs.train(settings, Path("whole"))
+    assert minnet.load("whole").net.theta.ndim == 1  # one member is a single net
 
 
 @pytest.mark.parametrize("validation", ["0", "0.2"])
@@ -127,12 +128,6 @@ def test_of_members_the_saved_model_predicts_the_mean_and_counts_all_parameters(
         loaded.net.__setstate__(loaded.net.__getstate__() | {"theta": one, "dtheta": one.copy()})
         p.append(loaded.predict_proba(X))
     np.testing.assert_allclose(minnet.load("run").predict_proba(X), np.mean(p, axis=0), rtol=1e-5)
-
-
-def test_one_member_is_the_single_net():
-    train("own.toml", "--out", "whole")
-    train("own.toml", "model.members=1", "--out", "run")
-    assert end("run") == end("whole") and minnet.load("run").net.theta.ndim == 1
 
 
 def test_to_watch_auc_the_validation_part_needs_every_class():
@@ -191,12 +186,6 @@ def test_a_run_without_a_checkpoint_starts_at_its_start_and_metrics_beyond_it_ar
     assert metrics()["epoch"] == ["1", "2"]
     assert train("--resume", "run").code == 0
     assert end("run") == whole
-
-
-def metrics() -> dict[str, list[str]]:
-    """The columns of metrics.csv."""
-    lines = [line.split(",") for line in Path("run/metrics.csv").read_text().splitlines()]
-    return {name: cells for name, *cells in zip(*lines, strict=True)}
 
 
 def test_the_seconds_are_those_at_work_and_a_clock_that_is_set_back_changes_nothing(
@@ -358,22 +347,6 @@ def test_what_is_said_of_the_machine_is_the_same_after_other_libraries_are_loade
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-MISTAKES: list[tuple[list[str], str]] = [
-    (["--resume", "run", "--overwrite"], "--overwrite"),
-    (["--resume", "no"], "no: cannot be opened: No such file or directory"),
-    (["--resume", "empty"], "empty: no run to resume: there is no config.toml"),
-]
-
-
-def test_a_mistake_in_the_arguments_is_one_line_and_changes_nothing():
-    train("own.toml", "--out", "run")
-    Path("empty").mkdir()
-    before = files()
-    for arguments, said in MISTAKES:
-        assert said in train(*arguments).refusal(2)
-    assert files() == before
-
-
 def test_a_checkpoint_that_is_damaged_or_of_another_run_is_a_problem_that_changes_nothing():
     train("own.toml", "--out", "run")
     train("own.toml", "--out", "other", "model.hidden=[3]")
@@ -524,13 +497,6 @@ def test_a_net_that_memory_has_no_room_for_is_a_mistake_of_the_config():
     said = train("own.toml", "model.hidden=[1000000, 1000000, 1000000]").line()
     # with adam: theta, the one before, the best, dtheta, and two moments
     assert said.startswith("model.hidden: 2,000,008,000,003 parameters need 48,000 GB, more than")
-
-
-def message(kind: type[MinnetError], function: Callable, *arguments: object) -> str:
-    with pytest.raises(kind) as caught:
-        function(*arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def claim(out: Path | str | None, overwrite: bool = False) -> Path:
