@@ -145,11 +145,10 @@ def ended(plan: Plan, run: sweep.Run) -> str:
 
 def ranked(plan: Plan, tried: list[Tried]) -> str:
     """The ranking of a sweep, and what is chosen; the figures below are of this alone."""
-    chosen = ", ".join(
-        f"{name} {value}" for name, value in sweep.values(plan, tried[0].runs[0]).items()
-    )
+    chosen = sweep.values(plan, tried[0].runs[0]).items()
     lines = table(sweep.table(plan, tried), left=len(plan.grid) + 4)
-    return "\n".join([*lines, "", f"chosen in validation: {chosen}"])
+    lines += ["", f"chosen in validation: {', '.join(f'{name} {x}' for name, x in chosen)}"]
+    return "\n".join(lines)
 
 
 def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
@@ -161,9 +160,8 @@ def repeated(plan: Plan, figures: dict[str, Mean], runs: int) -> str:
     meaning = "accounts for splits that share rows (Nadeau and Bengio 2003)"
     if test := plan.config.data.test_source:
         meaning = f"is for these test rows only: each run is tested on {test}"
-    return "\n".join(
-        [*table(rows, left=3), f"{runs} of {plan.repeat} runs; the interval {meaning}"]
-    )
+    lines = [*table(rows, left=3), f"{runs} of {plan.repeat} runs; the interval {meaning}"]
+    return "\n".join(lines)
 
 
 def closing(result: dict[str, Any]) -> str:
@@ -179,8 +177,7 @@ def closing(result: dict[str, Any]) -> str:
         head += f"kept the weights of epoch {result['best_epoch']}, best in validation"
     for part in ("train", "validation", "test"):
         if result[f"{part}_loss"] is not None:
-            figures = (result[f"{part}_loss"], result[f"{part}_accuracy"])
-            rows.append([part, *(f"{x:.4f}" for x in figures)])
+            rows.append([part, *(f"{result[f'{part}_{x}']:.4f}" for x in rows[0][1:])])
     sections = [head, "\n".join(table(rows))]
     if result["test_loss"] is None:
         return "\n\n".join([*sections, "no test part, so nothing was tested"])

@@ -89,17 +89,16 @@ class Model:
 
     def how(self, labels: bool = False) -> Reading:
         """How to read another file."""
-        words = tuple(self.preprocessing.categories)
-        return Reading(
-            **{**self.reading, "text": words}, labels=labels, features=len(self.preprocessing.names)
-        )
+        fitted = self.preprocessing
+        about = {"text": tuple(fitted.categories), "features": len(fitted.names)}
+        return Reading(**self.reading | about, labels=labels)
 
     def alike(self, table: Table, labels: bool = False, known: tuple[str, ...] = ()) -> Table:
         """The table with the columns that the model takes; others are noted, unless they are known.
         Raises DataError."""
-        fitted, how = self.preprocessing, self.how(labels)
-        how = replace(how, text=(*how.text, *known))
-        return kinds.alike(table, fitted.names, [*fitted.categories], how)
+        words, how = [*self.preprocessing.categories], self.how(labels)
+        how = replace(how, text=(*words, *known))
+        return kinds.alike(table, self.preprocessing.names, words, how)
 
     def _table(self, X: Any) -> Table:
         """X as a table, with the names of its columns if it has any."""
@@ -189,15 +188,13 @@ def notes(model: Model, table: Table) -> list[str]:
     return found
 
 
-def csv_lines(
-    model: Model, table: Table, proba: bool, kept: dict[str, NDArray] | None = None
-) -> Iterator[str]:
+def csv_lines(model: Model, table: Table, proba: bool, kept: dict[str, NDArray]) -> Iterator[str]:
     """CSV, a block of rows at a time: a header, then each row's kept columns (n,), its class and,
     with `proba`, its p."""
     labels, as_it_is = model.classes_.tolist(), types.SimpleNamespace(write=str)
     row: Any = csv.writer(as_it_is, lineterminator="\n").writerow  # returns what `write` does
-    cells = list(zip(*(kept or {}).values(), strict=True)) or [()] * len(table)
-    yield row([*(kept or {}), "prediction", *(f"p({label})" for label in labels if proba)])
+    cells = list(zip(*kept.values(), strict=True)) or [()] * len(table)
+    yield row([*kept, "prediction", *(f"p({label})" for label in labels if proba)])
     start = 0
     for z in model.logits_in_blocks(table):
         p = softmax(z).tolist() if proba else [[]] * len(z)

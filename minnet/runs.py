@@ -231,11 +231,10 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
     names = [f"{name}_{figure}" for name in data.PARTS[1:] for figure in ("accuracy", "loss")]
     result: dict[str, Any] = dict.fromkeys([*names, *metrics.NAMES])
-    measured = {**parts, "validation": None} if parts["train"].fold is not None else parts
-    for name, part in measured.items():
-        held_out = part is None
-        part = parts["train"] if part is None else part
-        found = training.evaluate(net, part, run.team, keep=name == "test", held_out=held_out)
+    folds = {"validation": parts["train"]} if parts["train"].fold is not None else {}
+    for name, part in (parts | folds).items():
+        how = {"keep": name == "test", "held_out": name in folds}
+        found = training.evaluate(net, part, run.team, **how)
         if not math.isfinite(found.loss):
             raise TrainingError(f"the {name} loss is {found.loss}")
         result |= {f"{name}_accuracy": found.accuracy, f"{name}_loss": found.loss}

@@ -82,14 +82,8 @@ def decided(tmp_path_factory):
     frame["letter"], frame["colour"] = rng.choice([*"abcd"], 900), rng.choice(["red", "blue"], 900)
     frame["label"] = (frame["x"] > 0) ^ (frame["colour"] == "red")
     frame.to_csv(folder / "own.csv", index=False)
-    text = 'data.categorical=["letter", "colour"]'
-    test = run(
-        folder / "run",
-        f"data.source={folder / 'own.csv'}",
-        text,
-        "train.epochs=30",
-        "data.scale=standard",
-    )
+    settings = "train.epochs=30", "data.scale=standard", 'data.categorical=["letter", "colour"]'
+    test = run(folder / "run", f"data.source={folder / 'own.csv'}", *settings)
     return test, frame.drop(columns="label").iloc[test.rows]
 
 

@@ -20,8 +20,9 @@ from minnet.report import evaluation, figures, page, saved
 LABELS = ["<b>&\"'", "$x_1$", "日本", "long" * 50, "bell\a", "\x1b[31mred", "_hidden", "\u202eback"]
 LABELS += ['id="a', "#000000"]
 ODD = "n & <b> 'q'"  # a folder
+WATCHED = "train.watch=accuracy", "model.members=2"
 SETTINGS = {
-    "digits": ["data.source=digits", "train.epochs=4", "model.hidden=[8]", "train.watch=accuracy"],
+    "digits": ["data.source=digits", "train.epochs=4", "model.hidden=[8]", *WATCHED],
     "sure": ["data.source=blobs", "data.noise=0.01", "data.validation_size=0", "train.epochs=20"],
     "own": ["data.source=own.csv", 'data.categorical=["colour"]'],
     "sparse": ["data.source=sparse.svmlight", "model.hidden=[]"],
@@ -300,13 +301,6 @@ def test_a_run_without_a_test_part_has_its_curves_and_is_not_compared(tmp_path):
     assert "has the best validation macro f1." in section(run, "Learning curves")
     with pytest.raises(ConfigError, match=f"^{run}: nothing was tested, so there is nothing"):
         write(run, "own", out=tmp_path / "both")
-
-
-def test_of_members_the_first_ones_weights_are_shown(tmp_path):
-    run = tmp_path / "run"
-    own = "data.source=digits", "train.epochs=1", "model.members=2", "model.hidden=[8]"
-    assert train(*own, "--out", run).code == 0
-    assert write(run) == [] and {"weights", "mistakes"} <= set(pictures(run))
 
 
 @pytest.mark.parametrize("name", ["report.html", "pictures/curves.svg"])

@@ -203,10 +203,8 @@ def test_an_interval_stays_within_its_bounds_and_holds_the_mean_as_often_as_it_s
 
 
 def test_the_ratio_is_that_of_test_rows_to_all_others_and_0_with_a_test_file(alone):
-    for rows, ratio in (
-        ({"train": 60, "validation": 20, "test": 20}, 0.25),
-        ({"train": 5, "test": 10}, 2),
-    ):
+    with_validation = {"train": 60, "validation": 20, "test": 20}
+    for rows, ratio in ((with_validation, 0.25), ({"train": 5, "test": 10}, 2)):
         assert sweep.test_ratio(config.load(None), {"rows": rows}) == ratio
     shutil.copy("own.csv", "test.csv")
     begun(3, "data.test_source=test.csv", ended=(0, 1, 2))
@@ -294,9 +292,7 @@ def at_work(here: Path) -> bool:
     return sum(path.read_text().count("\n") for path in paths) > 3
 
 
-def test_no_run_outlives_its_parent_and_the_resumed_one_has_the_bits_of_one_never_stopped(
-    here,
-):
+def test_no_run_outlives_its_parent_and_the_resumed_one_has_the_bits_of_one_never_stopped(here):
     arguments = ["own.toml", *LONG, "--repeat", "2", f"--out={here}/mine", "--quiet"]
     with subprocess.Popen([sys.executable, "-m", "minnet", "train", *arguments]) as process:
         while process.poll() is None and not at_work(here):
@@ -420,12 +416,7 @@ def test_each_of_its_runs_is_a_run_to_resume_alone(finished, alone):
 # A grid of values
 
 
-GRID = (
-    "--sweep",
-    "optimizer.learning_rate=[1e-3, 1e-2, 3e-2]",
-    "--sweep",
-    "model.hidden=[[], [8]]",
-)
+GRID = ["--sweep=optimizer.learning_rate=[1e-3,1e-2,3e-2]", "--sweep=model.hidden=[[],[8]]"]
 RATES, HIDDEN = (0.001, 0.01, 0.03), ([], [8])
 
 
@@ -465,9 +456,8 @@ def test_a_sweep_trains_every_combination_with_every_seed(swept):
 
 
 def test_epochs_may_follow_from_the_rows_in_each_run():
-    answer = train(
-        "own.csv", "--sweep", "model.hidden=[[2], [3]]", "--repeat", "2", "--out", "many"
-    )
+    own = "own.csv --sweep model.hidden=[[2],[3]] --repeat 2 --out many"
+    answer = train(*own.split())
     assert answer.code == 0 and "saved in many" in answer.out
     assert all(result(f"many/run-{c}-seed-{s}")["epochs"] > 9 for c in (0, 1) for s in (0, 1))
     shutil.rmtree("many/run-1-seed-1")
@@ -526,9 +516,6 @@ def test_a_sweep_is_resumed_where_it_stopped_and_comes_to_the_same(swept, monkey
     assert len(Recorder.started) == 2
     assert files("mine")["repeat.json"] == before["repeat.json"]
     assert end("mine/run-5-seed-1") == end(swept[1] / "run-5-seed-1")
-    (Path("mine") / "notes.txt").write_text("mine")
-    assert train("own.toml", "--out", "mine", "--overwrite", "--quiet").code == 0
-    assert files("mine").keys() == {*RUN_FILES, "notes.txt"}
 
 
 WRONG_PLANS = """

@@ -41,7 +41,7 @@ def write(
         if names.count(group.name) > 1:
             group.name = one_line(folder)
     alone = len(groups) == 1 and groups[0].planned == 1
-    for run in () if alone else (run for group in groups for run in group.runs if run.untested):
+    for run in (run for group in groups for run in group.runs if run.untested and not alone):
         raise ConfigError(f"{run.folder}: nothing was tested, so there is nothing to compare")
     if shape and not alone:
         raise ConfigError("--image: only the page of one run shows images: leave it out")
