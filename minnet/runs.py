@@ -164,11 +164,12 @@ def epochs(run: Run, stop: threading.Event | None = None) -> Iterator[Epoch]:
 def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
     """Save the run, its model with the best weights, and its result, which is returned. Every
     process of a team calls this. Raises TrainingError and FileError."""
-    fitted, loaded = run.prepared.preprocessing, run.prepared.data
+    fitted, loaded, parts = run.prepared.preprocessing, run.prepared.data, run.prepared.parts
     with _at_work(run):
         _save(run)
         run.state.use_best()
-        held_out = _held_out(run.prepared.parts)
+        folds = parts["train"] if parts["train"].fold is not None else None
+        held_out = parts.get("validation", folds)
         if run.state.net.label_smoothing and held_out:
             training.calibrate(run.state.net, held_out)
         result = _result(run, interrupted)
@@ -255,11 +256,6 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
         "versions": {"minnet": VERSION, "python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "scikit-learn")},
     }
-
-
-def _held_out(parts: dict[str, Part]) -> Part | None:
-    """The validation part, or the rows that members leave out in turn, or None."""
-    return parts.get("validation", parts["train"] if parts["train"].fold is not None else None)
 
 
 def _counts(prepared: Prepared) -> list[int]:

@@ -122,7 +122,10 @@ def test_of_members_the_saved_model_predicts_the_mean_and_counts_all_parameters(
     train("own.toml", "model.members=3", "--out", "run")
     loaded, X = minnet.load("run"), np.random.default_rng(0).normal(size=(9, 2))
     theta = loaded.net.theta
-    assert theta.shape == (3, 51) and result("run")["parameters"] == 153
+    found = result("run")
+    assert theta.shape == (3, 51) and found["parameters"] == 153
+    best = float(metrics()["validation_loss"][found["best_epoch"] - 1])
+    assert found["validation_loss"] == pytest.approx(best)  # of the rows that each leaves out
     p = []
     for one in theta:
         loaded.net.__setstate__(loaded.net.__getstate__() | {"theta": one, "dtheta": one.copy()})
