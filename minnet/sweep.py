@@ -225,9 +225,10 @@ def ranking(plan: Plan) -> list[Tried]:
     tried = []
     for i in range(0, len(plan.runs), plan.repeat):
         own = [_with_result(plan, run) for run in plan.runs[i : i + plan.repeat]]
-        x = [run.result[plan.figure] for run in own if run.result]
-        sd = float(np.std(x, ddof=1)) if len(x) > 1 else 0.0
-        tried.append(Tried(own, float(np.mean(x or 0)), sd))
+        figures = [run.result[plan.figure] for run in own if run.result]
+        x = np.array(figures or [0], float)  # NaN for the None of no validation part
+        sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+        tried.append(Tried(own, float(x.mean()), sd))
     sign = 1 if plan.figure == "validation_loss" else -1
     return sorted(tried, key=lambda one: (-len(one.results), sign * one.mean))
 

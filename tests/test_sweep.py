@@ -207,7 +207,7 @@ def test_the_ratio_is_that_of_test_rows_to_all_others_and_0_with_a_test_file(alo
     for rows, ratio in ((with_validation, 0.25), ({"train": 5, "test": 10}, 2)):
         assert sweep.test_ratio(config.load(None), {"rows": rows}) == ratio
     shutil.copy("own.csv", "test.csv")
-    begun(3, "data.test_source=test.csv", ended=(0, 1, 2))
+    begun(3, "data.test_source=test.csv", "data.validation_size=0", ended=(0, 1, 2))
     answer = train("--resume", "mine")
     assert (answer.code, answer.err) == (0, "")
     meaning = "is for these test rows only: each run is tested on test.csv"
