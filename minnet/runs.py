@@ -34,7 +34,7 @@ REPEAT_FILE, SWEEP_FILE = "repeat.json", "sweep.csv"
 RUN_OF_MANY = re.compile(r"(run-\d+-)?seed-\d+")  # the folder of each
 REPORT = "report.html"
 REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report of minnet
-PICTURES = "curves confusion importance reliability mistakes weights regions scores"
+PICTURES = "curves confusion importance reliability mistakes weights regions sizes scores"
 REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 

@@ -134,7 +134,7 @@ def test_a_page_is_whole_needs_no_other_file_and_forbids_the_browser_to_fetch_an
 def test_a_page_has_the_pictures_figures_config_and_command_of_its_run(name):
     more = {"digits": ["mistakes", "weights"], "sparse": []}.get(name, ["importance"])
     more += ["regions"] if name in (ODD, "sure") else []
-    assert set(pictures(name)) == {"curves", "confusion", "reliability", *more}
+    assert set(pictures(name)) == {"curves", "confusion", "reliability", "sizes", *more}
     found, again = result(name), html.unescape(section(name, "Run it again"))
     assert text(name, "config.toml") in html.unescape(section(name, "Config"))
     quoted = "'n & <b> '\"'\"'q'\"'\"'/config.toml'" if name == ODD else f"{name}/config.toml"
@@ -265,7 +265,7 @@ def test_repeated_runs_have_their_mean_their_interval_and_are_compared_split_by_
 
 
 def test_unfinished_runs_are_shown_as_far_as_they_are(tmp_path):
-    assert set(pictures("stopped")) == {"curves"}
+    assert set(pictures("stopped")) == {"curves", "sizes"}
     assert "moons: unfinished after 3 of at most 3 epochs" in text("stopped")
     folder, group = tmp_path / "run\udcff", tmp_path / "small"  # not every name is text
     metrics = shutil.copytree("stopped", folder) / "metrics.csv"
@@ -289,7 +289,7 @@ def test_a_page_is_the_same_each_time_and_without_its_model_has_the_other_pictur
     (folder / "model.npz").write_bytes(b"PK no zip")
     (note,) = write(folder)
     assert "model.npz: " in note and note.endswith("; figures that need the test rows are left out")
-    assert set(pictures(folder)) == {"curves", "confusion"}
+    assert set(pictures(folder)) == {"curves", "confusion", "sizes"}
 
 
 def test_a_run_without_a_test_part_has_its_curves_and_is_not_compared(tmp_path):
@@ -297,7 +297,7 @@ def test_a_run_without_a_test_part_has_its_curves_and_is_not_compared(tmp_path):
     sizes = "data.source=iris", "data.test_size=0", "train.epochs=3", "train.watch=macro_f1"
     assert train(*sizes, "--out", run).code == 0
     assert write(run) == [f"{run}: has no test part, so it has no test figures"]
-    assert set(pictures(run)) == {"curves"} and "Nothing was tested" in text(run)
+    assert set(pictures(run)) == {"curves", "sizes"} and "Nothing was tested" in text(run)
     assert "has the best validation macro f1." in section(run, "Learning curves")
     with pytest.raises(ConfigError, match=f"^{run}: nothing was tested, so there is nothing"):
         write(run, "own", out=tmp_path / "both")

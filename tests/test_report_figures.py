@@ -18,7 +18,7 @@ from minnet.report.saved import Group, Run
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINES = [f"{part}_{name}" for name in ("loss", "accuracy") for part in ("train", "validation")]
-COLUMNS = [*LINES, "learning_rate"]
+COLUMNS = [*LINES, "learning_rate", "gradient_1", "gradient_2", "update_1", "update_2"]
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def drawn(axis):
 
 def test_every_column_is_a_line_over_epochs_with_every_point_and_the_same_each_time():
     epochs = some_epochs(200) | {"learning_rate": np.linspace(1, 0, 200)}
-    axes = figures.curves(epochs, 3).axes
+    axes = [*figures.curves(epochs, 3).axes, *figures.sizes(epochs).axes]
     expected = [np.stack([epochs["epoch"], epochs[name]], axis=1) for name in COLUMNS]
     np.testing.assert_array_equal([line for axis in axes for line in drawn(axis)], expected)
     first, again = (figures.svg(figures.curves(epochs, 3)) for _ in range(2))
@@ -78,26 +78,24 @@ def test_the_best_epoch_is_marked_and_what_has_no_values_is_not_named():
 def test_values_that_spread_widely_have_a_logarithmic_scale_with_plain_numbers():
     epochs = some_epochs(6)
     epochs["train_loss"] = np.array([100, 10, 0, 1, 0.1, 0.01])
+    epochs["gradient_1"] = epochs["gradient_2"] = np.zeros(6)  # nothing to draw on such a scale
     epochs["train_accuracy"] = np.geomspace(0.001, 1, 6)
     figure = figures.curves(epochs, 1)
     assert [axis.get_yscale() for axis in figure.axes] == ["log", "linear", "linear"]
     assert {"0.01", "100"} <= set(words(figure))
     assert (2, 3) in paths(figures.svg(figure))  # a gap where it is 0
-    epochs["train_loss"] = np.zeros(6)  # nothing to draw on such a scale
-    assert (
-        figures.curves(epochs | {"validation_loss": np.zeros(6)}, 1).axes[0].get_yscale()
-        == "linear"
-    )
+    epochs["update_1"] = np.geomspace(1e-5, 1e-2, 6)
+    assert [axis.get_yscale() for axis in figures.sizes(epochs).axes] == ["linear", "log"]
 
 
 @pytest.mark.parametrize("n", [1, 2, 100])
 def test_epochs_are_counted_in_whole_numbers_and_a_single_one_is_a_dot(n):
-    figure = figures.curves(some_epochs(n), 1)
-    root = ET.fromstring(figures.svg(figure))
-    ticks = [g for g in root.iter() if g.get("id", "").startswith("xtick")]
-    found = [text.text for tick in ticks for text in tick.iter(f"{SVG}text")]
-    assert found and all(re.fullmatch("[1-9][0-9]*", word) for word in found)
-    assert {line.get_marker() for line in figure.axes[-1].lines} == {"o" if n == 1 else ""}
+    for figure in (figures.curves(some_epochs(n), 1), figures.sizes(some_epochs(n))):
+        root = ET.fromstring(figures.svg(figure))
+        ticks = [g for g in root.iter() if g.get("id", "").startswith("xtick")]
+        found = [text.text for tick in ticks for text in tick.iter(f"{SVG}text")]
+        assert found and all(re.fullmatch("[1-9][0-9]*", word) for word in found)
+        assert {line.get_marker() for line in figure.axes[-1].lines} == {"o" if n == 1 else ""}
 
 
 def test_all_runs_are_overlaid_by_validation_or_else_by_training():

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import message
 
 from minnet import config, runs, sweep
 from minnet.errors import ConfigError, DataError, MinnetError
 from minnet.report import saved
 
 HEAD = ",".join(sorted(saved.COLUMNS)) + "\n"
-METRICS = HEAD + "1,0.1,0.5,0.5,,,\n2,0.1,0.5,0.25,,,\n"
+METRICS = HEAD + "1,0.9,0.1,0.5,0.5,0.01,,,\n2,0.7,0.1,0.5,0.25,0.01,,,\n"
 SCORES = {"precision": [1, 0.5], "recall": [0.5, 1], "f1": [0.7, 0.7], "rows": [2, 2]}
 RESULT = {"test_accuracy": 0.75, "test_loss": 0.5, "macro_f1": 0.7, "seconds": 0.5}
 RESULT |= {"best_epoch": 2, "epochs": 2, "parameters": 10, "interrupted": False}
@@ -81,7 +80,7 @@ TEXTS = ["", "{", "[]", "null", "[" * 100_000, *map(json.dumps, WITHOUT)]
 DAMAGED = [("result.json", text) for text in TEXTS]
 DAMAGED += [("result.json", json.dumps(RESULT | change)) for change in WRONG]
 DAMAGED += [("metrics.csv", text) for text in ("", "{", "[]\n1,2\n", "epoch\n1\n")]
-DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,,,\n")]
+DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,,,,,\n")]
 DAMAGED += [(name, "\udcff\udcfe\0") for name in ("result.json", "metrics.csv", runs.REPEAT_FILE)]
 
 
@@ -89,7 +88,9 @@ DAMAGED += [(name, "\udcff\udcfe\0") for name in ("result.json", "metrics.csv", 
 def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content):
     path = a_run(tmp_path) / name
     path.write_bytes(content.encode(errors="surrogateescape"))
-    assert message(DataError, saved.read, tmp_path).startswith(f"{path}: ")
+    with pytest.raises(DataError) as error:
+        saved.read(tmp_path)
+    assert str(error.value).startswith(f"{path}: ") and len(str(error.value).splitlines()) == 1
 
 
 def test_a_folder_without_a_run_and_a_name_that_is_too_long_are_named(tmp_path):

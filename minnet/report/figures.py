@@ -24,6 +24,7 @@ from minnet.report.saved import Epochs, Group
 COLORS = ["#2e86c8", "#e0662d", "#1f9e78", "#b565b0", "#c29a00", "#56a8d8", "#a0522d", "#d4576b"]
 COLORS += ["#7a7fd0", "#6b8e23"]
 Line = tuple[Epochs, str, str]  # a column of a run over epochs, and a name for the legend
+LINEAR = ("accuracy", "learning rate")  # panels whose scale is never logarithmic
 WIDTH = 5.0  # inches
 NUMBERED = 20  # classes, at most, of a confusion matrix with numbers
 STYLE: dict[Any, Any] = {
@@ -86,6 +87,16 @@ def curves(epochs: Epochs, best: int) -> Figure:
     return figure
 
 
+def sizes(epochs: Epochs) -> Figure:
+    """Over epochs, each layer's gradient, and its update relative to its weights."""
+    panels = {}
+    for what, of in (("gradient", ""), ("update", " / of the weights")):
+        columns = [name for name in epochs if name.startswith(what)]
+        lines = [(epochs, name, name.replace(f"{what}_", "layer ")) for name in columns]
+        panels[f"norm of the {what}{of}"] = lines
+    return _over_epochs(panels)
+
+
 def overlaid(groups: list[Group]) -> Figure:
     """Loss and accuracy of all runs, in validation where there is such a part, else in training."""
     panels: dict[str, list[Line]] = {"loss": [], "accuracy": []}
@@ -99,8 +110,8 @@ def overlaid(groups: list[Group]) -> Figure:
 
 
 def _over_epochs(panels: dict[str, list[Line]]) -> Figure:
-    """Panels of lines, one below the other; lines of one name have one color. Losses that spread
-    over a factor of 30 have a logarithmic scale, which leaves out zeros."""
+    """Panels of lines, one below the other; lines of one name have one color. Losses and norms that
+    spread over a factor of 30 have a logarithmic scale, which leaves out zeros."""
     axes, colors = _axes(0.8 + 1.7 * len(panels), len(panels)), dict[str, str]()
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
@@ -110,7 +121,7 @@ def _over_epochs(panels: dict[str, list[Line]]) -> Figure:
                 color = colors.setdefault(name, f"C{len(colors)}")
                 marker = "o" if len(x) == 1 else ""  # a line of one point would not be seen
                 axis.plot(x, y, marker=marker, color=color, label=name)
-        if title == "loss" and axis.dataLim.y1 > 30 * axis.dataLim.minposy:
+        if title not in LINEAR and axis.dataLim.y1 > 30 * axis.dataLim.minposy:
             axis.set_yscale("log", nonpositive="mask")
             axis.yaxis.set_major_formatter("{x:g}")
             axis.yaxis.set_minor_formatter("")

@@ -131,6 +131,9 @@ def of_run(group: Group, shape: Shape) -> Page:
             _test_part(page, test, evaluation.image_shape(test, shape))
     else:
         page.notes.append(f"{run.folder}: unfinished, so it has no test figures")
+    text = "At the last step of each epoch; the gradient before it is clipped. "
+    text += "As a rule of thumb, an update is 0.001 of the weights."
+    page.show("sizes", "Gradients and updates", text, figures.sizes(run.epochs))
     versions = run.result["versions"] if run.result else {}
     text = ", ".join(f"{name} {version}" for name, version in versions.items())
     command = shlex.join(["minnet", "train", str(run.folder / "config.toml")])

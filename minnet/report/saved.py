@@ -14,7 +14,7 @@ from minnet.errors import ConfigError, DataError, one_line
 
 Epochs = dict[str, NDArray]  # the columns (n,) of metrics.csv; NaN where a value is missing
 COLUMNS = {"epoch", "learning_rate", "train_loss", "train_accuracy", "watched"}
-COLUMNS |= {"validation_loss", "validation_accuracy"}
+COLUMNS |= {"validation_loss", "validation_accuracy", "gradient_1", "update_1"}
 # figures of result.json
 OF_RUN = ["test_accuracy", "test_loss", "macro_f1", "seconds", "epochs", "best_epoch"]
 OF_RUN += ["parameters", "interrupted"]
