@@ -14,7 +14,8 @@ import fcntl
 import hashlib
 import json
 import os
-import re
+import stat
+import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError, o
 Kind = Literal["model", "checkpoint"]
 VERSION = 3  # of sealed files
 SEAL = 64  # bytes of the digest, in hex
+GRACE = 1.0  # seconds in which the processes of a killed run end
+UNFINISHED = ".minnet"  # ends the name of a file until it is complete
 
 
 class FileError(MinnetError):
@@ -51,25 +54,66 @@ def named(
 @contextlib.contextmanager
 def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A file to write, seek and read, which takes its name once it is complete and on the disk. If
-    anything fails, an older file of that name stays. Raises FileError."""
+    anything fails, an older file of that name stays, and of two writers the second one fails. A
+    link is written through, and an older file's mode stays. Raises FileError."""
     with named(path, "written"):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w+b") as file:
+        target = Path(os.path.realpath(path))
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(target.stat().st_mode):
+                raise FileError(f"{one_line(path)}: is not a file: name one, or a new one")
+            if not overwrite:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        temporary = target.with_name(f".{target.name}{UNFINISHED}")
+        with _alone(temporary, path) as file:
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if not overwrite:
-                path.touch(exist_ok=False)  # check and create in one step
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        folder = os.open(path.parent, os.O_RDONLY)
+                if not overwrite:
+                    target.touch(exist_ok=False)  # check and create in one step
+                temporary.replace(target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+                raise
+        folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _alone(path: Path, shown: Path) -> BinaryIO:
+    """An empty file, new or left by a process that was killed, locked until it is closed. Raises
+    FileError if another process writes it."""
+    while True:
+        path.touch()
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
+            file = opened.enter_context(path.open("r+b"))
+            _lock(file.fileno(), shown)
+            # its last writer may just have renamed it
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                file.truncate()
+                opened.pop_all()
+                return file
+
+
+def _lock(handle: int, shown: Path, grace: float = 0) -> None:
+    """Lock an open file or folder until it is closed, which the end of the process does, too. Tries
+    for `grace` seconds. Raises FileError if another process has the lock."""
+    end = time.monotonic() + grace
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                what = "in use by another process; wait for it"
+                raise FileError(f"{one_line(shown)}: {what}") from None
+            time.sleep(0.01)
+        except OSError:
+            return None  # a file system without locks
 
 
 def write(path: Path, content: bytes | Iterable[bytes], overwrite: bool = True) -> None:
@@ -94,10 +138,25 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write(path, f"{text}\n".encode(errors="backslashreplace"))  # UTF-8 has no lone surrogates
 
 
+def write_array(path: Path, array: NDArray) -> None:
+    """Write a .npy as `writing` does."""
+    with writing(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError."""
     with named(path, "read", DataError, Exception):
         return json.loads(path.read_bytes())
+
+
+def marked(path: Path, mark: str) -> bool:
+    """Whether a file is there and has this mark among its first lines. Raises FileError."""
+    with named(path, "read"):
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return mark.encode() in file.read(1000)
 
 
 def make_folder(folder: Path) -> None:
@@ -107,25 +166,21 @@ def make_folder(folder: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """The temporary files of processes that were killed while they wrote."""
-    return [path for path in folder.glob(".*") if re.fullmatch(r"\..+\.\d+\.tmp", path.name)]
+    """The files that are not finished, of processes at work or killed."""
+    return [path for path in folder.glob(".*") if path.name.endswith(UNFINISHED)]
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out while inside, and remove what a killed one left half written. The lock
-    ends with the process. Raises ConfigError if another run holds it or there is no folder."""
+    """Keep other processes out while inside, and remove what a killed one left half written. The
+    lock ends with the process. Raises FileError if another one holds it, ConfigError if there is no
+    folder."""
     with named(folder, "opened", ConfigError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{one_line(folder)}: in use by another run; wait for it") from None
-        except OSError:
-            pass  # a file system without locks
+        _lock(handle, folder, GRACE)
         for leftover in leftovers(folder):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, FileError), _alone(leftover, folder):
                 leftover.unlink()
         yield
     finally:

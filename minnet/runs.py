@@ -29,6 +29,7 @@ from minnet.errors import VERSION, ConfigError, DataError, ModelFileError, Train
 from minnet.model import Model
 from minnet.training import Epoch, State
 
+MARK = "# a run of minnet: every key of its config\n"  # a folder with another config is not ours
 RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
 REPEAT_FILE, SWEEP_FILE = "repeat.json", "sweep.csv"
 RUN_OF_MANY = re.compile(r"(run-\d+-)?seed-\d+")  # the folder of each
@@ -213,7 +214,7 @@ def _write_texts(run: Run) -> None:
     """Write config.toml, and metrics.csv as the run's history has it; remove an older report."""
     if not run.team.rank:
         clear_report(run.folder)
-        files.write(run.folder / "config.toml", configs.dumps(run.prepared.config).encode())
+        write_config(run.folder, run.prepared.config)
         layers = (0.0,) * len(run.state.net.layers)
         lines = [",".join(_cells(Epoch(0, 0, 0, 0, 0, 0, 0, 0, 0, layers, layers)))]
         lines += [",".join(_cells(epoch).values()) for epoch in run.state.history]
@@ -312,6 +313,16 @@ def folder_name(config: Config, fallback: str) -> str:
     return stem if stem and configs.kind_of(config.data.source) == configs.FILE else fallback
 
 
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.toml, which makes the folder one of a run."""
+    files.write(folder / "config.toml", f"{MARK}{configs.dumps(config)}".encode())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run of minnet has begun in the folder."""
+    return files.marked(folder / "config.toml", MARK)
+
+
 @contextlib.contextmanager
 def claimed(out: Path | None, name: str, overwrite: bool) -> Iterator[Path]:
     """The folder of a new run, empty and locked while inside: `out`, or the first of runs/NAME,
@@ -338,7 +349,7 @@ def check_folder(out: Path | None, overwrite: bool) -> None:
             return
     if not overwrite:
         raise ConfigError(f"{out}: exists; choose another folder, or replace its run: --overwrite")
-    if not (out / "config.toml").exists():
+    if not is_run(out):
         raise ConfigError(f"{out}: holds other files and no run; choose another folder")
 
 
@@ -347,7 +358,7 @@ def clear(folder: Path) -> None:
     clear_report(folder)
     with files.named(folder, "cleared"):
         for run in folder.glob("*seed-*/") if (folder / REPEAT_FILE).exists() else ():
-            if RUN_OF_MANY.fullmatch(run.name):
+            if RUN_OF_MANY.fullmatch(run.name) and is_run(run):
                 clear(run)
                 with contextlib.suppress(OSError):  # the user's own files stay
                     run.rmdir()
@@ -369,6 +380,4 @@ def clear_report(folder: Path) -> None:
 
 def is_report(folder: Path) -> bool:
     """Whether the folder's report.html is by minnet."""
-    path = folder / REPORT
-    with files.named(path, "read"):
-        return path.is_file() and REPORT_MARK.encode() in path.read_bytes()
+    return files.marked(folder / REPORT, REPORT_MARK)

@@ -130,7 +130,7 @@ def _planned(config: Config, grid: dict[str, Any], repeat: int) -> Iterator[Run]
 def begin(folder: Path, plan: Plan) -> Plan:
     """Write down what to train, in an empty folder or one whose summary may become untrue."""
     (folder / runs.SWEEP_FILE).unlink(missing_ok=True)
-    files.write(folder / "config.toml", configs.dumps(plan.config).encode())
+    runs.write_config(folder, plan.config)
     about: dict[str, Any] = {"runs": plan.repeat} | ({"sweep": plan.grid} if plan.grid else {})
     files.write_json(folder / runs.REPEAT_FILE, about)
     return replace(plan, folder=folder)
@@ -192,7 +192,7 @@ def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> R
         return found
     if not ((folder := plan.folder / run.name) / "config.toml").exists():
         files.make_folder(folder)
-        files.write(folder / "config.toml", configs.dumps(run.config).encode())
+        runs.write_config(folder, run.config)
     # without a number of them, epochs follow from the rows
     epochs = [f"train.epochs={run.config.train.epochs}"] if run.config.train.epochs else []
     how = f"--resume={folder.absolute()}", *epochs, "--quiet"

@@ -80,11 +80,13 @@ def faults(at: int | None = None, how: str | Callable[[], object] = "full") -> I
     """While inside, the fault strikes at step `at` = 1, 2, ...; without it steps are counted."""
     counted = Faults(at, how)
     opened, fsync, replace, unlink = Path.open, os.fsync, Path.replace, Path.unlink
+    touch = Path.touch
 
     def open_(path, mode="r", *args, **options):
         if not set(mode) & set("wax+") or str(path) == os.devnull:
             return opened(path, mode, *args, **options)
-        counted.step("open")
+        if "+" not in mode:  # else Path.touch has made it
+            counted.step("open")
         return _File(opened(path, mode, *args, **options), counted)
 
     def step_before(name, function):
@@ -102,6 +104,7 @@ def faults(at: int | None = None, how: str | Callable[[], object] = "full") -> I
     with (
         mock.patch.object(Path, "open", open_),
         mock.patch.object(os, "fsync", step_before("fsync", fsync)),
+        mock.patch.object(Path, "touch", step_before("open", touch)),
         mock.patch.object(Path, "replace", step_before("rename", replace)),
         mock.patch.object(Path, "unlink", unlinked),
     ):

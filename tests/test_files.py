@@ -8,6 +8,8 @@ import io
 import json
 import os
 import pickle
+import socket
+import stat
 import textwrap
 import zipfile
 from pathlib import Path
@@ -78,7 +80,7 @@ def test_a_fault_at_any_step_leaves_the_old_file_or_the_new(how, way, old, here)
                 with pytest.raises(Killed):
                     way(Path("a"))
         after = content()
-        temporary = after.pop(f".a.{os.getpid()}.tmp", None)
+        temporary = after.pop(".a.minnet", None)
         last = at == len(steps.names)  # the folder's fsync, after the rename
         assert after == ({"a": new} if last else old)
         assert (temporary is None) == (how == "full" or at == 1 or last)
@@ -118,7 +120,10 @@ def test_a_file_that_was_made_in_the_meantime_is_not_overwritten():
 def test_a_file_or_folder_that_cannot_be_made_is_named(path):
     Path("file").write_text("text")
     Path("folder").mkdir()
-    assert message(files.FileError, write, Path(path), b"one").startswith(f"{path}: cannot be wri")
+    said = message(files.FileError, write, Path(path), b"one")
+    assert said.startswith(
+        f"{path}: {'is not a file' if path == 'folder' else 'cannot be written'}"
+    )
     assert content() == {"file": b"text"}
     if path != "no/a.txt":
         said = message(files.FileError, files.make_folder, Path("file") / path)
@@ -153,18 +158,93 @@ def test_a_locked_folder_lets_nobody_else_in_until_it_is_left():
     Path("mine").mkdir()
     for _ in range(2):
         with contextlib.suppress(KeyError), locked(Path("mine")), locked(Path()):
-            said = message(ConfigError, locked(Path("mine")).__enter__)
-            assert said == "mine: in use by another run; wait for it"
+            said = message(files.FileError, locked(Path("mine")).__enter__)
+            assert said == "mine: in use by another process; wait for it"
             raise KeyError
 
 
 def test_who_locks_a_folder_removes_what_was_left_half_written_there_and_nothing_else():
-    mine = ["config.toml", ".notes.tmp", ".tmp", "a.77.tmp", ".a.b.tmp", "sub/.model.npz.77.tmp"]
+    mine = ["config.toml", ".notes.tmp", ".minnet.txt", "a.minnet", "sub/.model.npz.minnet"]
     Path("sub").mkdir()
-    for name in [*mine, ".config.toml.77.tmp", ".model.npz.123456.tmp"]:
+    for name in [*mine, ".config.toml.minnet", ".model.npz.minnet"]:
         Path(name).write_bytes(b"half")
-    with locked(Path()):
-        assert set(content()) == set(mine)
+    with files.writing(Path("at work")) as file, locked(Path()):
+        assert set(content()) == {*mine, ".at work.minnet"}
+        file.write(b"whole")
+    assert Path("at work").read_bytes() == b"whole"
+
+
+def test_of_two_writers_of_a_file_the_second_is_refused_and_the_first_is_whole():
+    with files.writing(Path("a")) as first:
+        first.write(b"first")
+        said = message(files.FileError, write, Path("a"), b"second")
+        assert said == "a: in use by another process; wait for it"
+        write(Path("b"), b"another file")
+    assert content() == {"a": b"first", "b": b"another file"}
+    write(Path("a"), b"third")
+    assert Path("a").read_bytes() == b"third"
+
+
+def test_a_writer_that_waited_for_the_name_of_a_finished_file_makes_a_new_one(monkeypatch):
+    """The first writer ends between the second one's open and its lock."""
+    first, lock = files.writing(Path("a")), files._lock
+    first.__enter__().write(b"first")
+
+    def late(*arguments):
+        monkeypatch.setattr(files, "_lock", lock)
+        first.__exit__(None, None, None)
+        lock(*arguments)
+
+    monkeypatch.setattr(files, "_lock", late)
+    write(Path("a"), b"second")
+    assert content() == {"a": b"second"}
+
+
+def test_a_killed_writers_half_is_taken_over_by_the_next():
+    Path(".a.minnet").write_bytes(b"half of what a killed process wrote")
+    write(Path("a"), b"whole")
+    assert content() == {"a": b"whole"}
+
+
+@pytest.mark.parametrize("old", [None, b"old"], ids=["dangling", "file"])
+@pytest.mark.parametrize("links", [["a"], ["b", "a"]], ids=["link", "link to a link"])
+def test_a_link_is_written_through(links, old):
+    Path("there").mkdir()
+    if old:
+        Path("there/real").write_bytes(old)
+    Path("a").symlink_to("there/real")
+    if len(links) > 1:
+        Path("b").symlink_to("a")
+    write(Path(links[0]), b"new")
+    assert Path("there/real").read_bytes() == b"new"
+    assert all(Path(link).is_symlink() for link in links)
+    assert set(content()) == {"there/real", *links}
+
+
+def test_a_file_keeps_its_mode_and_a_new_one_has_the_usual_one():
+    Path("secret").write_bytes(b"old")
+    Path("usual").write_bytes(b"")
+    for mode in (0o600, 0o640, 0o444):
+        Path("secret").chmod(mode)
+        write(Path("secret"), b"new")
+        assert stat.S_IMODE(Path("secret").stat().st_mode) == mode
+    write(Path("new"), b"new")
+    assert Path("new").stat().st_mode == Path("usual").stat().st_mode
+
+
+def test_what_is_no_file_is_refused_and_stays():
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    Path("null").symlink_to("/dev/null")
+    Path("loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for name in ("pipe", "link", "null", "socket", "loop", "."):
+            for overwrite in (True, False):
+                said = message(files.FileError, write, Path(name), b"new", overwrite)
+                assert said.startswith(f"{name}: ")
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+    assert {path.name for path in Path().iterdir()} == {"pipe", "link", "null", "socket", "loop"}
 
 
 def test_a_file_system_without_locks_is_used_without_and_only_a_folder_is_locked(monkeypatch):

@@ -27,7 +27,7 @@ from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
 from minnet.metrics import NAMES
-from minnet.runs import REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
+from minnet.runs import MARK, REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
 RUNS = {  # saved after each epoch, each step, and never
@@ -375,13 +375,14 @@ def test_a_checkpoint_whose_content_is_not_that_of_a_run_is_refused_in_one_line(
         assert refused().startswith("run/checkpoint.npz: cannot be resumed (train again): ")
 
 
-def test_while_a_run_is_at_work_no_other_is_let_into_its_folder():
+def test_while_a_run_is_at_work_no_other_is_let_into_its_folder(monkeypatch):
+    monkeypatch.setattr(minnet.files, "GRACE", 0)
     train("own.toml", "--out", "run")
     before = files("run")
     with locked(Path("run")):
         for other in (["--resume", "run"], ["own.toml", "--out", "run", "--overwrite"]):
-            said = train(*other, "--quiet").refusal(2)
-            assert said == "run: in use by another run; wait for it"
+            said = train(*other, "--quiet").refusal(1)
+            assert said == "run: in use by another process; wait for it"
     assert files("run") == before
 
 
@@ -409,7 +410,7 @@ def test_a_second_signal_in_the_middle_of_the_last_save_leaves_whole_files(stop_
         with faults(at, sigint):
             answer = stop_at(6, sigint, *arguments, "--overwrite")
         assert answer.code == 130
-        assert not list(Path("run").glob(".*.tmp"))
+        assert not list(Path("run").glob(".*.minnet"))
         assert train("--resume", "run").code == 0
         assert end("run") == end("whole")
 
@@ -443,7 +444,7 @@ def test_a_fault_at_any_step_of_writing_leaves_whole_files_and_a_run_to_resume(h
                 said = r"run/[a-z.]+: cannot be written: No space left on device"
                 hint = "; resume with: minnet train --resume run" if begun else ""
                 assert re.fullmatch(said + hint, train(*struck).refusal())
-                assert not list(Path("run").glob(".*.tmp"))
+                assert not list(Path("run").glob(".*.minnet"))
             else:
                 with pytest.raises(Killed):
                     train(*struck)
@@ -511,7 +512,7 @@ def run_in(folder: Path, *more: str) -> Path:
     """A folder that holds a finished run, or more."""
     for name in (*RUN_FILES, *more):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"old {name} {REPORT_MARK}")
+        (folder / name).write_text(f"{MARK}old {name} {REPORT_MARK}")
     return folder
 
 
@@ -535,7 +536,7 @@ def test_the_first_run_gets_the_name_and_later_ones_the_first_free_number():
 
 def test_a_named_folder_is_made_with_its_parents_or_taken_if_it_is_empty():
     assert claim("a/b/c") == claim("a/b/c") == Path("a/b/c")
-    Path("a/b/c/.config.toml.123.tmp").write_text("[da")  # of a killed run
+    Path("a/b/c/.config.toml.minnet").write_text("[da")  # of a killed run
     assert claim("a/b/c") == Path("a/b/c")
     assert list(Path("a/b/c").iterdir()) == []
 
@@ -543,7 +544,7 @@ def test_a_named_folder_is_made_with_its_parents_or_taken_if_it_is_empty():
 def test_a_folder_with_anything_in_it_is_refused_and_overwrite_is_for_runs_alone():
     run_in(Path("mine"))
     run_in(Path("other"))
-    Path("other/config.toml").unlink()
+    Path("other/config.toml").write_text("[data]\nsource = 'wine'\n")  # not of a run
     before = files()
     for function in (claim, lambda out: runs.check_folder(Path(out), False)):
         assert message(ConfigError, function, "mine").startswith("mine: exists; ")
@@ -571,7 +572,7 @@ def test_a_folder_that_cannot_be_made_is_named():
 
 def test_clearing_a_repeated_run_removes_its_runs_and_their_reports_and_keeps_the_rest():
     mine = ["notes.txt", "seed-1/notes.txt", "pictures/me.svg", "plots/seed-0", "seed-x/model.npz"]
-    folder = run_in(repeated_in(Path("mine")), *mine, "seed-0/.model.npz.77.tmp")
+    folder = run_in(repeated_in(Path("mine")), *mine, "seed-0/.model.npz.minnet")
     runs.clear(folder)
     assert files(folder).keys() == set(mine)
     assert not (folder / "seed-0").exists()

@@ -292,7 +292,10 @@ def at_work(here: Path) -> bool:
     return sum(path.read_text().count("\n") for path in paths) > 3
 
 
-def test_no_run_outlives_its_parent_and_the_resumed_one_has_the_bits_of_one_never_stopped(here):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT])
+def test_no_run_outlives_its_parent_and_one_resumed_at_once_has_the_bits_of_one_never_stopped(
+    here, number
+):
     arguments = ["own.toml", *LONG, "--repeat", "2", f"--out={here}/mine", "--quiet"]
     with subprocess.Popen([sys.executable, "-m", "minnet", "train", *arguments]) as process:
         while process.poll() is None and not at_work(here):
@@ -300,14 +303,13 @@ def test_no_run_outlives_its_parent_and_the_resumed_one_has_the_bits_of_one_neve
         assert len(live(here)) > 1  # itself and a run
         new = ["own.toml", "--repeat", "2", "--out", "mine", "--overwrite"]
         for arguments in (["--resume", "mine"], new):
-            said = train(*arguments, "--quiet").refusal(2)
-            assert said == "mine: in use by another run; wait for it"
-        process.kill()
-    while live(here):
-        time.sleep(0.01)
+            said = train(*arguments, "--quiet").refusal(1)
+            assert said == "mine: in use by another process; wait for it"
+        process.send_signal(number)
     assert not [*here.glob("mine/seed-*/result.json")]
     assert repeat_json() == {"runs": 2}
     assert train("--resume", "mine", "--quiet") == Answer(0, "", "")
+    assert not live(here)
     assert end("mine/seed-1") == by_hand(1, *LONG)
     assert repeat_json()["ended"] == 2
 

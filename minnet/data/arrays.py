@@ -213,8 +213,7 @@ def write(folder: Path, blocks: Iterable[Table], dtype: DTypeLike) -> tuple[int,
         for name, file in made.items():
             _write_header(file, columns[name], len(y) if name == "X" else int(indptr[-1]))
         for name, array in whole.items():
-            with files.writing(folder / f"{name}.npy") as file:
-                np.save(file, array)
+            files.write_array(folder / f"{name}.npy", array)
     return len(y), len(names)
 
 
@@ -227,18 +226,24 @@ def _write_header(file: Any, like: NDArray, n: int) -> None:
 
 @contextlib.contextmanager
 def _new(folder: Path) -> Iterator[None]:
-    """A new folder, or one that was empty, which is so again if what is inside fails."""
+    """A new folder, or one that was empty, locked; it is so again if what is inside fails."""
     with files.named(folder, "made"):
-        if folder.is_file() or any(folder.glob("[!.]*")):
-            raise ConfigError(f"{one_line(folder)}: is not an empty folder: choose another")
+        _check_empty(folder)
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for file in folder.glob("[!.]*.npy"):
-                file.unlink()
-            for path in made:
-                path.rmdir()
-        raise
+    with files.locked(folder):
+        _check_empty(folder)  # another process may just have filled it
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                for file in folder.glob("[!.]*.npy"):
+                    file.unlink()
+                for path in made:
+                    path.rmdir()
+            raise
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.is_file() or any(folder.glob("[!.]*")):
+        raise ConfigError(f"{one_line(folder)}: is not an empty folder: choose another")
