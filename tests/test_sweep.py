@@ -26,7 +26,7 @@ from minnet import config, runs, sweep
 from minnet.runs import REPORT_MARK, RUN_FILES
 
 SEEDS = ("data.split_seed=5", "train.seed=7")
-LONG = ("train.epochs=700", "train.checkpoint_seconds=0.1")
+LONG = ("train.epochs=1500", "train.checkpoint_seconds=0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -293,21 +293,25 @@ def at_work(here: Path) -> bool:
     return sum(path.read_text().count("\n") for path in paths) > 3
 
 
+def test_while_runs_are_at_work_no_others_are_let_into_their_folder(finished, monkeypatch):
+    monkeypatch.setattr(minnet.files, "GRACE", 0)
+    before = files(finished)
+    with minnet.files.locked(finished):
+        for other in (["--resume", "mine"], ["own.toml", "--out", "mine", "--overwrite"]):
+            said = train(*other, "--quiet").refusal(1)
+            assert said == "mine: in use by another process; wait for it"
+    assert files(finished) == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_run_outlives_its_parent_and_one_resumed_at_once_has_the_bits_of_one_never_stopped(
-    here, number, monkeypatch
+    here, number
 ):
     arguments = ["own.toml", *LONG, "--repeat", "2", f"--out={here}/mine", "--quiet"]
     with subprocess.Popen([sys.executable, "-m", "minnet", "train", *arguments]) as process:
         while process.poll() is None and not at_work(here):
             time.sleep(0.01)
         assert len(live(here)) > 1  # itself and a run
-        new = ["own.toml", "--repeat", "2", "--out", "mine", "--overwrite"]
-        with monkeypatch.context() as patch:
-            patch.setattr(minnet.files, "GRACE", 0)
-            for arguments in (["--resume", "mine"], new):
-                said = train(*arguments, "--quiet").refusal(1)
-                assert said == "mine: in use by another process; wait for it"
         process.send_signal(number)
     assert not [*here.glob("mine/seed-*/result.json")]
     assert repeat_json() == {"runs": 2}
