@@ -60,7 +60,9 @@ def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(path))
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(target.stat().st_mode):
-                raise FileError(f"{one_line(path)}: is not a file: name one, or a new one")
+                raise FileError(
+                    f"{one_line(path)}: is a folder, pipe or device: choose another name"
+                )
             if not overwrite:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         temporary = target.with_name(f".{target.name}{UNFINISHED}")

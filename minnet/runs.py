@@ -368,13 +368,14 @@ def clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def clear_report(folder: Path) -> None:
-    """Remove the report of a run, which more epochs or another run would make untrue."""
+def clear_report(folder: Path, keep: Iterable[str] = ()) -> None:
+    """Remove the report of a run, which more epochs or another run would make untrue, but for the
+    files to keep."""
     if is_report(folder):
         with files.named(folder, "cleared"):
-            for name in REPORT_FILES:
+            for name in {*REPORT_FILES} - {*keep}:
                 (folder / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not there, or with the user's own files
+            with contextlib.suppress(OSError):  # not there, or with other files
                 (folder / "pictures").rmdir()
 
 

@@ -121,9 +121,7 @@ def test_a_file_or_folder_that_cannot_be_made_is_named(path):
     Path("file").write_text("text")
     Path("folder").mkdir()
     said = message(files.FileError, write, Path(path), b"one")
-    assert said.startswith(
-        f"{path}: {'is not a file' if path == 'folder' else 'cannot be written'}"
-    )
+    assert said.startswith(f"{path}: {'is a folder' if path == 'folder' else 'cannot be written'}")
     assert content() == {"file": b"text"}
     if path != "no/a.txt":
         said = message(files.FileError, files.make_folder, Path("file") / path)

@@ -98,7 +98,7 @@ class Page:
         for path in () if runs.is_report(folder) else map(folder.joinpath, content):
             if path.exists():
                 raise ConfigError(f"{one_line(path)}: not by minnet report: move it, or use --out")
-        runs.clear_report(folder)
+        runs.clear_report(folder, content)
         files.make_folder(folder / "pictures")
         for name, text in content.items():
             files.write(folder / name, text.encode(errors="xmlcharrefreplace"))
