@@ -22,6 +22,7 @@ from minnet.data.table import FINITE, Table, labels, not_finite, places
 from minnet.errors import ConfigError, DataError, one_line
 
 MAPPED_BYTES = 1 << 26  # a larger X of a folder stays on the disk
+BEGUN = ".shard"  # is in a folder while it is being written
 MAX_FEATURES = 10**7  # of sparse rows: weights for more would not fit into memory
 PIECE = 16  # rows read at a time in any order: with each, Linux may map the 2 MB around it
 CSR = ("X.data", "X.indices", "X.indptr", "X.shape")
@@ -226,19 +227,24 @@ def _write_header(file: Any, like: NDArray, n: int) -> None:
 
 @contextlib.contextmanager
 def _new(folder: Path) -> Iterator[None]:
-    """A new folder, or one that was empty, locked; it is so again if what is inside fails."""
+    """A new folder, or one that was empty, locked; it is so again if what is inside fails. What a
+    killed process left in it, beside BEGUN, is removed."""
     with files.named(folder, "made"):
-        _check_empty(folder)
+        if not (folder / BEGUN).exists():
+            _check_empty(folder)
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder):
+        if (folder / BEGUN).exists():
+            _clear(folder)
         _check_empty(folder)  # another process may just have filled it
         try:
+            files.write(folder / BEGUN, b"")
             yield
+            (folder / BEGUN).unlink()
         except BaseException:
             with contextlib.suppress(OSError):
-                for file in folder.glob("[!.]*.npy"):
-                    file.unlink()
+                _clear(folder)
                 for path in made:
                     path.rmdir()
             raise
@@ -247,3 +253,9 @@ def _new(folder: Path) -> Iterator[None]:
 def _check_empty(folder: Path) -> None:
     if folder.is_file() or any(folder.glob("[!.]*")):
         raise ConfigError(f"{one_line(folder)}: is not an empty folder: choose another")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what `write` has written, BEGUN last."""
+    for file in (*folder.glob("[!.]*.npy"), folder / BEGUN):
+        file.unlink(missing_ok=True)
