@@ -202,7 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray]:
         """X and y as arrays that can be learned from. Raises ValueError."""
         X, y = validation.validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=reset)
-        multiclass.check_classification_targets(y)
+        multiclass.unique_labels(y)  # refuses numbers that are not whole, without more warnings
         return X, y
 
     def _part(self, X: Any, y: NDArray, sample_weight: Maybe) -> Part:

@@ -19,16 +19,20 @@ DATA = {
 DATA = {name: (scale(X)[::3], y[::3]) for name, (X, y) in DATA.items()}
 RAW = {"wine": datasets.load_wine(return_X_y=True)}
 W = {name: np.random.default_rng(0).integers(0, 5, len(y)) / 2 for name, (_, y) in DATA.items()}
+OFTEN = 40  # rows of a batch, of which surely not all have weight 0: an error there
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning:sklearn"),
+]
 each_set = pytest.mark.parametrize("name", DATA)
 
 
 def pair(**options):
     """scikit-learn's and ours, with the same parameters."""
     defaults = {"hidden_layer_sizes": (9, 5), "random_state": 1, "max_iter": 25}
-    return [kind(**defaults | {"learning_rate_init": 0.02} | options) for kind in BOTH]
+    return [kind(**defaults | {"learning_rate_init": 0.01} | options) for kind in BOTH]
 
 
 def fitted(X, y, sample_weight=None, **options):
@@ -77,10 +81,9 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @each_set
 def test_fit_gives_the_same_numbers(name, options, weighted):
-    if weighted and options.get("batch_size") == 1:
-        pytest.skip("a batch without weight is an error there")
     X, y = DATA[name]
-    agree(fitted(X, y, W[name] if weighted else None, **options), X)
+    w = W[name] + (options.get("batch_size", 200) < OFTEN)
+    agree(fitted(X, y, w if weighted else None, **options), X)
 
 
 @pytest.mark.parametrize("options", [{}, SGD, {"early_stopping": True}], ids=str)
@@ -151,7 +154,7 @@ def test_sparse_rows_give_the_same_numbers(name):
     agree(fitted(sp.csr_matrix(X), y, batch_size=32), X)
 
 
-@pytest.mark.parametrize("options", [{}, SGD], ids=str)
+@pytest.mark.parametrize("options", [{}, SGD | {"learning_rate_init": 1e-4}], ids=str)
 def test_rows_that_are_not_scaled_give_the_same_numbers(options):
     """Where p is 0 or 1 the loss is clipped, which decides when to stop."""
     X, y = RAW["wine"]
@@ -192,11 +195,17 @@ def outcome(model, X, y):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("hidden", [(), (9, 5)], ids=str)
 @each_set
-def test_lbfgs_ends_where_scikit_learns_does(name, weighted, activation):
+def test_lbfgs_ends_where_scikit_learns_does(name, hidden, weighted, activation):
+    """If it converges: 1000 steps on a bent surface make much of the rounding of the first."""
     X, y = DATA[name]
-    options = {"solver": "lbfgs", "alpha": 1.0, "max_iter": 400, "activation": activation}
+    options = {"solver": "lbfgs", "alpha": 10.0, "max_iter": 400, "activation": activation}
+    if hidden and (activation == "relu" or name == "digits"):
+        options |= {"max_iter": 10}
+    options |= {"hidden_layer_sizes": hidden}
     theirs, ours = fitted(X, y, W[name] if weighted else None, **options)
-    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-3)
+    assert ours.n_iter_ == theirs.n_iter_
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-3)
