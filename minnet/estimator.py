@@ -196,6 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             state = self._state
             self._use_weights()
+            self._begin_curves(new_net=False)
         self._train(state, part, None, random, partial=True)
         return self._fitted(state)
 
