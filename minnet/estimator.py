@@ -260,6 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{what}, but these parameters describe {net.layer_sizes}")
         else:
             net.theta[:] = self._use_weights().theta
+        net.l2 = 0  # `decay` adds all penalties
         state = State.start(net, config.optimizer.name, seed)
         if self.solver != "lbfgs":
             self._begin_curves(new_net)
@@ -349,9 +350,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             forgives=bool(self.early_stopping),
         )
         parts = {"train": part} | ({"validation": held_out} if held_out else {})
-        net.l2, self.n_iter_, work = recipe.l2, 0, min(recipe.train.batch_size, n) * net.theta.size
+        self.n_iter_, work = 0, min(recipe.train.batch_size, n) * net.theta.size
         state.step = 0  # also after a call that ended within an epoch
-        before = [vector.copy() for vector in state.vectors.values()] if partial else []
+        t, before = state.t, copy.deepcopy(state.vectors) if partial else {}
         epochs = filter(None, training.train(net, parts, recipe, state))
         shown = {"total": self.max_iter, "unit": "epoch", "leave": False, "dynamic_ncols": True}
         bar = tqdm(epochs, disable=self.verbose != 1, **shown)
@@ -362,8 +363,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     if self._note(epoch, n):
                         return
         except TrainingError as error:
-            for vector, was in zip(state.vectors.values(), before, strict=False):
-                vector[:] = was
+            state.t = t
+            for name, vector in before.items():
+                state.vectors[name][:] = vector
             raise ValueError(f"{NOT_FINITE} ({error})") from None
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
@@ -415,11 +417,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("dropout needs batches, but solver='lbfgs' has none: use adam or sgd")
         wide = net.astype(np.float64)
         tape, (T, weight) = Tape(wide, len(part.y)), wide.targets(part.y, part.w)
-        wide.l2 = self.weight_decay + self.alpha / weight
+        l2 = self.weight_decay + self.alpha / weight
 
         def loss_and_gradient(theta: NDArray) -> tuple[float, NDArray]:
             wide.theta[:] = theta.reshape(wide.theta.shape)
-            loss = training.clipped(wide, T, tape, wide.step(part.X, T, tape))
+            wide.step(part.X, T, tape)
+            loss = training.clipped(T, tape) + training.decay(wide, l2)
             return float(np.sum(loss)), wide.dtheta.flatten()
 
         work = len(part.y) * net.theta.size
