@@ -286,11 +286,14 @@ def gradient(
     if mine.ndim > 1:  # rows of their own: r is a share of each member's mean
         T = np.moveaxis(len(mine) * T.T.reshape(net.K, *mine.shape), 0, -1)
     net.step(X, T, tape)
-    if recipe.alpha is not None:
+    loss, right = tape.L, 0  # what is recorded has no penalty in it
+    if recipe.alpha is None:
+        right = int(np.count_nonzero(tape.z.argmax(axis=-1) == y))
+    else:
         loss = clipped(T, tape) + decay(net, recipe.l2 + recipe.alpha / (weight or 1))
-        return float(np.mean(loss)), float(n), 0
-    loss = tape.L if tape.z.ndim == 2 else tape.L.mean()  # what is recorded has no penalty in it
-    return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=-1) == y))
+        weight = float(n)
+    loss = loss if tape.z.ndim == 2 else loss.mean()
+    return float(loss), weight, right
 
 
 def decay(net: MLP, l2: float) -> Any:
