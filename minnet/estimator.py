@@ -31,7 +31,7 @@ from minnet.data.preprocess import Preprocessing
 from minnet.distributed import blas_threads
 from minnet.errors import TrainingError
 from minnet.model import Model
-from minnet.training import Epoch, State
+from minnet.training import Epoch, Parts, State
 
 SMALLEST_RATE = 1e-6  # below which an adaptive learning rate ends training
 NOT_FINITE = (
@@ -40,6 +40,7 @@ NOT_FINITE = (
 )
 FLOATS = (np.float64, np.float32)  # X of another dtype becomes the first
 Maybe = ArrayLike | None
+Random = np.random.RandomState
 SHARE, NOT_NEGATIVE = (Interval(Real, 0, most, closed="left") for most in (1, None))
 OWN = {  # parameters that scikit-learn does not have, or that may be more, in its terms
     "activation": [StrOptions({*ACTIVATIONS}), list, tuple],
@@ -155,18 +156,15 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rule = "warm_start can only be used where `y` has the same classes as in the previous"
             now = f"Previously got {self.classes_}, `y` has {np.unique(y)}"
             raise ValueError(f"{rule} call to fit. {now}")
-        part, held_out = (
-            self._part(X, y, sample_weight),
-            self._given(X_val, y_val, sample_weight_val),
-        )
+        part, parts = self._part(X, y, sample_weight), self._given(X_val, y_val, sample_weight_val)
         random = check_random_state(self.random_state)
         net, state = self._begin(part, random, new_net=first)
         if self.solver == "lbfgs":
             self._minimise(net, part)
         else:
-            if self.early_stopping and not held_out:
-                part, held_out = self._split(part, random)
-            self._train(state, part, held_out, random)
+            split = self.early_stopping and not parts
+            parts = self._split(part, random) if split else {"train": part} | parts
+            self._train(state, parts, random)
             if self.early_stopping:
                 state.use_best()
         return self._fitted(state)
@@ -197,7 +195,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             state = self._state
             self._use_weights()
             self._begin_curves(new_net=False)
-        self._train(state, part, None, random, partial=True)
+        self._train(state, {"train": part}, random, partial=True)
         return self._fitted(state)
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray]:
@@ -216,31 +214,31 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("every row has weight 0: no rows are left to learn from")
         return Part(X, y, None if (w == 1).all() else w)
 
-    def _given(self, X: Any, y: Any, sample_weight: Maybe) -> Part | None:
-        """The user's rows to validate on. Raises ValueError if they do not fit."""
+    def _given(self, X: Any, y: Any, sample_weight: Maybe) -> Parts:
+        """The user's rows to validate on, if any. Raises ValueError if they do not fit."""
         if X is None and y is None:
-            return None
+            return {}
         for given, other, missing in (("X_val", "y_val", y), ("y_val", "X_val", X)):
             if missing is None:
                 raise ValueError(f"{given} is provided, but {other} was not provided.")
         X, y = self._rows(X, y, reset=False)
         if (unknown := np.setdiff1d(y, self.classes_)).size:
             raise ValueError(f"the validation rows have classes that `y` does not have: {unknown}")
-        return Part(X, np.searchsorted(self.classes_, y), _weights(sample_weight, X))
+        part = Part(X, np.searchsorted(self.classes_, y), _weights(sample_weight, X))
+        return {"validation": part}
 
-    def _split(self, part: Part, random: np.random.RandomState) -> tuple[Part, Part]:
+    def _split(self, part: Part, random: Random) -> Parts:
         """The rows to train on and those to validate on: of two classes, in proportion."""
         stratify = part.y[:, None] == 1 if len(self.classes_) < 3 else None
         options: Any = {"test_size": self.validation_fraction, "stratify": stratify}
-        both = train_test_split(np.arange(len(part.y)), random_state=random, **options)
-        if len(both[1]) < 2:
+        train, held_out = train_test_split(np.arange(len(part.y)), random_state=random, **options)
+        if len(held_out) < 2:
             what = "The validation set is too small."
             raise ValueError(f"{what} Increase 'validation_fraction' or the size of your dataset.")
-        w = part.w
-        train, held_out = (Part(part.X[i], part.y[i], None if w is None else w[i]) for i in both)
-        return train, held_out
+        rows, w = {"train": train, "validation": held_out}, part.w
+        return {n: Part(part.X[i], part.y[i], None if w is None else w[i]) for n, i in rows.items()}
 
-    def _begin(self, part: Part, random: np.random.RandomState, new_net: bool) -> tuple[MLP, State]:
+    def _begin(self, part: Part, random: Random, new_net: bool) -> tuple[MLP, State]:
         """The net, new or with the weights that it has, and the state of its training."""
         config = self._config(part.X.dtype if new_net else self._net.dtype)
         if any(n <= 0 for n in config.model.hidden):
@@ -252,9 +250,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if new_net:
             self.__dict__.pop("coefs_", None)  # not fitted, should this call fail
             self.t_ = 0
-            self._draw(
-                net, [random, *(np.random.RandomState(seed + m) for m in range(1, self.members))]
-            )
+            self._draw(net, random, seed)
         elif (net.layer_sizes, net.theta.shape) != (self._net.layer_sizes, self._net.theta.shape):
             what = f"warm_start continues a net of {self._net.layer_sizes}"
             raise ValueError(f"{what}, but these parameters describe {net.layer_sizes}")
@@ -280,11 +276,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.validation_loss_curve_: Any = [] if early else None
             self._best_score, self._no_improvement_count = -np.inf, 0
 
-    def _draw(self, net: MLP, streams: list[np.random.RandomState]) -> None:
-        """Initial weights as scikit-learn draws them, a stream for each member: every [W; b]
-        uniform in +-sqrt(6 / (n_in + n_out)), or sqrt(2 / ...) for logistic."""
+    def _draw(self, net: MLP, random: Random, seed: int) -> None:
+        """scikit-learn's initial weights, of members after the first from other streams: every
+        [W; b] uniform in +-sqrt(6 / (n_in + n_out)), or sqrt(2 / ...) for logistic."""
         factor = 2 if {*np.atleast_1d(self.activation)} == {"logistic"} else 6
-        for m, stream in enumerate(streams):
+        for m in range(self.members):
+            stream = np.random.RandomState(seed + m) if m else random
             for layer in training.member(net, m).layers:
                 limit = np.sqrt(factor / sum(layer.W.shape))
                 layer.Wb[:] = stream.uniform(-limit, limit, layer.Wb.shape)
@@ -307,57 +304,40 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             max_grad_norm=self.max_grad_norm or 0.0,
         )
         optimizer = OptimizerConfig(rule, self.learning_rate_init, *constants, *schedule)
-        return Config(
-            model=ModelConfig(hidden, *of_net, members=self.members),
-            optimizer=optimizer,
-            train=train,
-        )
+        model = ModelConfig(hidden, *of_net, members=self.members)
+        return Config(model=model, optimizer=optimizer, train=train)
 
-    def _train(
-        self,
-        state: State,
-        part: Part,
-        held_out: Part | None,
-        random: np.random.RandomState,
-        partial: bool = False,
-    ) -> None:
+    def _train(self, state: State, parts: Parts, random: Random, partial: bool = False) -> None:
         """Epochs of the training loop, until the loss or the validation rows improve no more; one
         epoch if `partial`."""
         from tqdm import tqdm
 
-        net, n = state.net, len(part.y)
+        net, n = state.net, len(parts["train"].y)
         config = self._config(net.dtype)
         if self.batch_size != "auto" and self.batch_size > n:
             what = "Got `batch_size` less than 1 or larger than sample size."
             warnings.warn(f"{what} It is going to be clipped", stacklevel=4)
-        schedule = training.schedule(config, n)
+        size, schedule = min(config.train.batch_size, n), training.schedule(config, n)
         if partial:
             schedule = schedule._replace(name="constant")
-        self._schedule: Schedule = (
-            schedule._replace(base=self._schedule.base) if state.t else schedule
-        )
-        # steps count from 0 and epochs from 1, also where calls of partial_fit had other rows
-        steps = -(-n // min(config.train.batch_size, n))
-        ahead = (state.epoch - 1) * steps - state.t
+        if state.t:  # an adaptive rate goes on
+            schedule = schedule._replace(base=self._schedule.base)
+        self._schedule: Schedule = schedule
+        ahead = (state.epoch - 1) * -(-n // size) - state.t  # if other calls had other rows
         recipe = training.recipe(config, net, n)
-        recipe = replace(
-            recipe,
-            train=replace(recipe.train, epochs=state.epoch) if partial else recipe.train,
-            settings=replace(recipe.settings, epsilon_hat=True),
-            rate=lambda t: self._schedule.rate(t + ahead),
-            alpha=self.alpha,
-            orders=_orders(n, random if self.shuffle else None),
-            forgives=bool(self.early_stopping),
-        )
-        parts = {"train": part} | ({"validation": held_out} if held_out else {})
-        self.n_iter_, work = 0, min(recipe.train.batch_size, n) * net.theta.size
-        state.step = 0  # also after a call that ended within an epoch
+        train = replace(recipe.train, epochs=state.epoch) if partial else recipe.train
+        settings = replace(recipe.settings, epsilon_hat=True)
+        orders = _orders(n, random if self.shuffle else None)
+        own: Any = {"rate": lambda t: self._schedule.rate(t + ahead), "alpha": self.alpha}
+        own |= {"orders": orders, "forgives": bool(self.early_stopping)}
+        recipe = replace(recipe, train=train, settings=settings, **own)
+        self.n_iter_ = state.step = 0  # also after a call that ended within an epoch
         t, before = state.t, copy.deepcopy(state.vectors) if partial else {}
         epochs = filter(None, training.train(net, parts, recipe, state))
         shown = {"total": self.max_iter, "unit": "epoch", "leave": False, "dynamic_ncols": True}
         bar = tqdm(epochs, disable=self.verbose != 1, **shown)
         try:
-            with blas_threads(work, at_most_now=True), np.errstate(all="ignore"):
+            with blas_threads(size * net.theta.size, at_most_now=True), np.errstate(all="ignore"):
                 for epoch in bar:
                     bar.set_postfix(loss=f"{epoch.train_loss:.4f}", refresh=False)
                     if self._note(epoch, n):
@@ -425,9 +405,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             loss = training.clipped(T, tape) + training.decay(wide, l2)
             return float(np.sum(loss)), wide.dtheta.flatten()
 
-        work = len(part.y) * net.theta.size
         limits = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         options = {"method": "L-BFGS-B", "jac": True, "options": limits}
+        work = len(part.y) * net.theta.size
         with blas_threads(work, at_most_now=True), np.errstate(all="ignore"):
             found = minimize(loss_and_gradient, wide.theta.flatten(), **options)
         self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
@@ -510,7 +490,7 @@ def _weights(sample_weight: Maybe, X: Any) -> NDArray:
     return np.asarray(validation._check_sample_weight(sample_weight, X, **options))
 
 
-def _orders(n: int, random: np.random.RandomState | None) -> Iterator[NDArray]:
+def _orders(n: int, random: Random | None) -> Iterator[NDArray]:
     """scikit-learn's orders of n rows, one for each epoch: each shuffles the one before."""
     order = np.arange(n)
     while True:
