@@ -557,7 +557,7 @@ def test_a_cosine_ends_with_fit_and_partial_fit_keeps_to_the_full_rate(solver, w
         assert model._state.rate == 0.01 and np.abs(theta(model) - before).max() > 1e-3
     model = quick(learning_rate="cosine", **options)
     rates = [
-        model.partial_fit(X3[:n], Y3[:n], classes=ALL)._state.rate for n in (150, 45, 150, 60)
+        model.partial_fit(X3[:n], Y3[:n], classes=ALL)._state.rate for n in (45, 150, 150, 60)
     ]  # after each epoch, however many rows it has
     assert_allclose(rates, [0.005, 0.01, 0.01, 0.01] if warmup_epochs else [0.01] * 4)
 

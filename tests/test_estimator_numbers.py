@@ -68,6 +68,7 @@ OPTIONS = [
     {"batch_size": 1, "max_iter": 2},
     {"batch_size": 32, "early_stopping": True, "n_iter_no_change": 2, "max_iter": 100},
     {"early_stopping": True, "validation_fraction": 0.3, "shuffle": False},
+    {"early_stopping": True, "tol": 0.0, "n_iter_no_change": 2, "max_iter": 60},
     SGD,
     SGD | {"nesterovs_momentum": False, "activation": "tanh"},
     SGD | {"momentum": 0.0, "alpha": 1.0, "batch_size": 17},
@@ -184,6 +185,19 @@ def test_a_loss_that_grows_at_first_does_not_end_a_fit_that_recovers(options, da
         theirs, ours = (outcome(model, X, y) for model in models)
     assert theirs[0] == ours[0]
     assert_allclose(ours[1], theirs[1], atol=0.02)
+
+
+def test_with_early_stopping_weights_that_are_not_finite_give_way_to_the_best():
+    X, y = DATA["iris"]
+    options = {"solver": "sgd", "activation": "identity", "early_stopping": True}
+    with np.errstate(all="ignore"):
+        theirs, ours = fitted(
+            X, y, learning_rate_init=30.0, max_iter=60, n_iter_no_change=50, **options
+        )
+    assert np.isnan(theirs.loss_curve_[-1]) and np.isnan(ours.loss_curve_[-1])
+    assert ours.n_iter_ == theirs.n_iter_
+    assert ours.best_validation_score_ == theirs.best_validation_score_
+    assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), **CLOSE)
 
 
 def outcome(model, X, y):
