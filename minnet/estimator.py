@@ -1,9 +1,10 @@
 """MLPClassifier with scikit-learn's parameters, attributes, errors and warnings."""
 
-import math
+import copy
 import warnings
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,7 +31,7 @@ from minnet.data.preprocess import Preprocessing
 from minnet.distributed import blas_threads
 from minnet.errors import TrainingError
 from minnet.model import Model
-from minnet.training import Epoch, State
+from minnet.training import Epoch, Parts, State
 
 SMALLEST_RATE = 1e-6  # below which an adaptive learning rate ends training
 NOT_FINITE = (
@@ -39,6 +40,7 @@ NOT_FINITE = (
 )
 FLOATS = (np.float64, np.float32)  # X of another dtype becomes the first
 Maybe = ArrayLike | None
+Random = np.random.RandomState
 SHARE, NOT_NEGATIVE = (Interval(Real, 0, most, closed="left") for most in (1, None))
 OWN = {  # parameters that scikit-learn does not have, or that may be more, in its terms
     "activation": [StrOptions({*ACTIVATIONS}), list, tuple],
@@ -51,6 +53,7 @@ OWN = {  # parameters that scikit-learn does not have, or that may be more, in i
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [NOT_NEGATIVE],
     "output_gradient": [StrOptions({*OUTPUT_GRADIENTS})],
+    "members": [Interval(Integral, 1, None, closed="left")],
 }
 
 
@@ -59,12 +62,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A multilayer perceptron for two or more classes, with the interface of
     sklearn.neural_network.MLPClassifier.
 
-    The parameters and attributes of that class mean what they mean there (scikit-learn 1.9); from
-    the same weights and batches come the same numbers, to rounding. Multilabel targets and negative
-    weights are refused. It also takes:
+    The parameters and attributes of that class mean what they mean there (scikit-learn 1.9). With
+    the same random_state, the same weights, orders of rows and held-out rows are drawn, so numbers
+    are the same to rounding, in float64. Multilabel targets and negative weights are refused. It
+    also takes, with random numbers of their own:
 
     activation           one name, or one for each hidden layer; also leaky_relu and gelu
-    learning_rate        also "cosine", down to 0 over max_iter epochs; with solver sgd or adam
+    learning_rate        also "cosine", down to 0 over max_iter epochs of fit; with solver sgd or
+                         adam. partial_fit, which knows no end, keeps to learning_rate_init
     warmup_epochs        over which the learning rate first rises linearly
     early_stopping       True or "accuracy": on that of the validation rows; "loss": on their loss
     class_weight         None, "balanced" or {label: weight}
@@ -74,9 +79,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                          add weight_decay/2 * sum(W^2) to the mean loss
     max_grad_norm        scales longer gradients down to this norm; None for never
     output_gradient      from the loss to the logits: "vjp", "jacobian" or "fused" (core.softmax)
+    members              M nets from different weights, whose mean p is predicted: with M > 1, the
+                         arrays of coefs_ and intercepts_ have one more axis in front, (M, ...)
 
-    `fit` also takes validation_data=(X, y), which early stopping then watches instead of a part of
-    the rows, and fits validation_loss_curve_ too. coefs_ and intercepts_ are views into one vector.
+    `fit` also takes rows to validate on, which early stopping then watches instead of a part of the
+    rows, and fits validation_loss_curve_ too. coefs_ and intercepts_ are views into one vector.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -116,15 +123,31 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_grad_norm: float | None = None
     warmup_epochs: float = 0.0
     output_gradient: str = "vjp"
+    members: int = 1
     _parameter_constraints: ClassVar[dict[str, Any]] = Theirs._parameter_constraints | OWN
 
     # Fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Maybe = None, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Maybe = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Maybe = None,
+    ) -> Self:
         """Train on X (N, D), dense or sparse, and labels y (N,). With sample_weight (N,), the loss
-        is the mean over their sum. Raises ValueError for rows that cannot be learned from, and if a
-        weight of the net becomes infinite."""
+        is the mean over their sum. X_val, y_val and sample_weight_val are rows to validate on, and
+        validation_data is short for (X_val, y_val). Raises ValueError for rows that cannot be
+        learned from, and if a weight of the net becomes infinite."""
+        if validation_data is not None:
+            if len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (X, y)")
+            X_val, y_val = validation_data
         first = not (self.warm_start and hasattr(self, "coefs_"))
         X, y = self._rows(X, y, reset=first)
         if first:
@@ -133,15 +156,18 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rule = "warm_start can only be used where `y` has the same classes as in the previous"
             now = f"Previously got {self.classes_}, `y` has {np.unique(y)}"
             raise ValueError(f"{rule} call to fit. {now}")
-        part = self._part(X, y, sample_weight)
-        self._begin(part, new_net=first)
+        part, parts = self._part(X, y, sample_weight), self._given(X_val, y_val, sample_weight_val)
+        random = check_random_state(self.random_state)
+        net, state = self._begin(part, random, new_net=first)
         if self.solver == "lbfgs":
-            self._minimise(part)
+            self._minimise(net, part)
         else:
-            self._train(self._parts(part, validation_data))
+            split = self.early_stopping and not parts
+            parts = self._split(part, random) if split else {"train": part} | parts
+            self._train(state, parts, random)
             if self.early_stopping:
-                self._state.use_best()
-        return self._fitted()
+                state.use_best()
+        return self._fitted(state)
 
     @available_if(Theirs._check_solver)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -149,94 +175,116 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Maybe = None, classes: Maybe = None
     ) -> Self:
         """One more epoch, over these rows; the first call needs all `classes`. The optimizer keeps
-        its state. No rows are held out: early_stopping has no effect (scikit-learn refuses it)."""
+        its state. Raises ValueError as fit does, and with early_stopping; the weights then stay as
+        they were."""
         if self.class_weight == "balanced":
             what = "partial_fit does not see all rows"
             raise ValueError(f"{what}: give class_weight as a dict, not 'balanced'")
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_")
         X, y = self._rows(X, y, reset=first)
         multiclass._check_partial_fit_first_call(self, classes)
         if np.setdiff1d(y, self.classes_).size:
             known = f"`self.classes_` has {self.classes_}. 'y' has {np.unique(y)}."
             raise ValueError(f"`y` has classes not in `self.classes_`. {known}")
-        part = self._part(X, y, sample_weight)
+        part, random = self._part(X, y, sample_weight), check_random_state(self.random_state)
         if first or self._begun_by != self.solver:
-            self._begin(part, new_net=first)
+            state = self._begin(part, random, new_net=first)[1]
         else:
+            state = self._state
             self._use_weights()
-        self._train({"train": part}, partial=True)
-        return self._fitted()
+            self._begin_curves(new_net=False)
+        self._train(state, {"train": part}, random, partial=True)
+        return self._fitted(state)
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray]:
         """X and y as arrays that can be learned from. Raises ValueError."""
         X, y = validation.validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=reset)
-        multiclass.check_classification_targets(y)
+        multiclass.unique_labels(y)  # refuses numbers that are not whole, without more warnings
         return X, y
 
     def _part(self, X: Any, y: NDArray, sample_weight: Maybe) -> Part:
-        """The rows and their weights; a row of weight 0 is left out, as if it were not there."""
-        options = {"dtype": np.float64, "ensure_non_negative": True}
-        w = validation._check_sample_weight(sample_weight, X, **options)
+        """The rows to train on and their weights."""
+        w = _weights(sample_weight, X)
         y, labels = np.searchsorted(self.classes_, y), {"classes": self.classes_, "y": y}
         if self.class_weight is not None:
             w = w * compute_class_weight(self.class_weight, sample_weight=w, **labels)[y]
-        kept = np.flatnonzero(w > 0)
-        if not kept.size:
+        if not w.any():
             raise ValueError("every row has weight 0: no rows are left to learn from")
-        if len(kept) < len(w):
-            X, y, w = X[kept], y[kept], w[kept]
         return Part(X, y, None if (w == 1).all() else w)
 
-    def _parts(self, part: Part, given: Any) -> dict[str, Part]:
-        """The rows to train on and those to validate on: the user's, or with early stopping some of
-        the others. Raises ValueError if they do not fit."""
-        if given is None:
-            return self._split(part) if self.early_stopping else {"train": part}
-        if len(given) != 2:
-            raise ValueError("validation_data must be a pair (X, y)")
-        X, y = self._rows(given[0], given[1], reset=False)
+    def _given(self, X: Any, y: Any, sample_weight: Maybe) -> Parts:
+        """The user's rows to validate on, if any. Raises ValueError if they do not fit."""
+        if X is None and y is None:
+            return {}
+        for given, other, missing in (("X_val", "y_val", y), ("y_val", "X_val", X)):
+            if missing is None:
+                raise ValueError(f"{given} is provided, but {other} was not provided.")
+        X, y = self._rows(X, y, reset=False)
         if (unknown := np.setdiff1d(y, self.classes_)).size:
-            raise ValueError(f"validation_data has classes that `y` does not have: {unknown}")
-        return {"train": part, "validation": Part(X, np.searchsorted(self.classes_, y))}
+            raise ValueError(f"the validation rows have classes that `y` does not have: {unknown}")
+        part = Part(X, np.searchsorted(self.classes_, y), _weights(sample_weight, X))
+        return {"validation": part}
 
-    def _split(self, part: Part) -> dict[str, Part]:
-        """A training and a validation part, with the classes in proportion if there are enough
-        rows. Rows that are alone in their class are for training."""
-        counts, w = np.bincount(part.y), part.w
-        alone = counts[part.y] == 1
-        among = np.flatnonzero(~alone)
-        size = max(2, math.ceil(self.validation_fraction * len(among)))
-        if not self.validation_fraction or len(among) <= size:
-            what = f"The validation set is too small, of n_samples={len(part.y)} rows."
+    def _split(self, part: Part, random: Random) -> Parts:
+        """The rows to train on and those to validate on: of two classes, in proportion."""
+        stratify = part.y[:, None] == 1 if len(self.classes_) < 3 else None
+        options: Any = {"test_size": self.validation_fraction, "stratify": stratify}
+        train, held_out = train_test_split(np.arange(len(part.y)), random_state=random, **options)
+        if len(held_out) < 2:
+            what = "The validation set is too small."
             raise ValueError(f"{what} Increase 'validation_fraction' or the size of your dataset.")
-        enough = min(size, len(among) - size) >= np.count_nonzero(counts > 1)
-        options = {"stratify": part.y[among] if enough else None, "random_state": self._seed}
-        train, held_out = train_test_split(among, test_size=size, **options)
-        rows = {"train": np.append(train, np.flatnonzero(alone)), "validation": held_out}
+        rows, w = {"train": train, "validation": held_out}, part.w
         return {n: Part(part.X[i], part.y[i], None if w is None else w[i]) for n, i in rows.items()}
 
-    def _begin(self, part: Part, new_net: bool) -> None:
+    def _begin(self, part: Part, random: Random, new_net: bool) -> tuple[MLP, State]:
         """The net, new or with the weights that it has, and the state of its training."""
-        self._seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        config, K = self._config(part.X.dtype), len(self.classes_)
+        config = self._config(part.X.dtype if new_net else self._net.dtype)
         if any(n <= 0 for n in config.model.hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {config.model.hidden}.")
+        K = len(self.classes_)
         net = training.build(config, part.X.shape[1], K if K > 2 else 1)
+        # for what scikit-learn has not: a copy's, as only its own draws may change `random`
+        seed = copy.deepcopy(random).randint(np.iinfo(np.int32).max)
         if new_net:
-            self.t_ = self._no_improvement_count = 0
-        elif net.layer_sizes != self._net.layer_sizes:
+            self.__dict__.pop("coefs_", None)  # not fitted, should this call fail
+            self.t_ = 0
+            self._draw(net, random, seed)
+        elif (net.layer_sizes, net.theta.shape) != (self._net.layer_sizes, self._net.theta.shape):
             what = f"warm_start continues a net of {self._net.layer_sizes}"
             raise ValueError(f"{what}, but these parameters describe {net.layer_sizes}")
         else:
             net.theta[:] = self._use_weights().theta
-        if self.solver != "lbfgs" and (new_net or not hasattr(self, "loss_curve_")):
-            none: Any = None
-            self.validation_scores_ = self.validation_loss_curve_ = none
-            self.loss_curve_, self.best_validation_score_ = list[float](), none
-            self.best_loss_, self._best_score = none if self.early_stopping else np.inf, -np.inf
-        self._net: MLP = net
-        self._begun_by: str = self.solver
-        self._state: State = State.start(net, config.optimizer.name, self._seed)
+        net.l2 = 0  # `decay` adds all penalties
+        state = State.start(net, config.optimizer.name, seed)
+        if self.solver != "lbfgs":
+            self._begin_curves(new_net)
+            state.best_figure = -self._best_score
+        return net, state
+
+    def _begin_curves(self, new_net: bool) -> None:
+        """The attributes that tell of training: those that are there go on, but for early stopping
+        that was switched on or off."""
+        if new_net or not hasattr(self, "loss_curve_"):
+            self.loss_curve_, self._watches = list[float](), None
+        if self._watches != self.early_stopping:
+            early, self._watches = bool(self.early_stopping), self.early_stopping
+            self.best_loss_: Any = None if early else np.inf
+            self.best_validation_score_: Any = -np.inf if early else None
+            self.validation_scores_: Any = [] if early else None
+            self.validation_loss_curve_: Any = [] if early else None
+            self._best_score, self._no_improvement_count = -np.inf, 0
+
+    def _draw(self, net: MLP, random: Random, seed: int) -> None:
+        """scikit-learn's initial weights, of members after the first from other streams: every
+        [W; b] uniform in +-sqrt(6 / (n_in + n_out)), or sqrt(2 / ...) for logistic."""
+        factor = 2 if {*np.atleast_1d(self.activation)} == {"logistic"} else 6
+        for m in range(self.members):
+            stream = np.random.RandomState(seed + m) if m else random
+            for layer in training.member(net, m).layers:
+                limit = np.sqrt(factor / sum(layer.W.shape))
+                layer.Wb[:] = stream.uniform(-limit, limit, layer.Wb.shape)
 
     def _config(self, dtype: np.dtype) -> Config:
         """The parameters as the config of a run has them."""
@@ -250,51 +298,56 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         train = TrainConfig(
             epochs=self.max_iter,
             batch_size=200 if self.batch_size == "auto" else self.batch_size,
-            seed=self._seed,
             patience=0,  # _note counts as scikit-learn does
             watch="loss" if self.early_stopping == "loss" else "accuracy",
             label_smoothing=self.label_smoothing,
             max_grad_norm=self.max_grad_norm or 0.0,
         )
         optimizer = OptimizerConfig(rule, self.learning_rate_init, *constants, *schedule)
-        return Config(
-            model=ModelConfig(hidden, *of_net, members=1), optimizer=optimizer, train=train
-        )
+        model = ModelConfig(hidden, *of_net, members=self.members)
+        return Config(model=model, optimizer=optimizer, train=train)
 
-    def _train(self, parts: dict[str, Part], partial: bool = False) -> None:
+    def _train(self, state: State, parts: Parts, random: Random, partial: bool = False) -> None:
         """Epochs of the training loop, until the loss or the validation rows improve no more; one
         epoch if `partial`."""
         from tqdm import tqdm
 
-        net, state, n = self._net, self._state, len(parts["train"].y)
+        net, n = state.net, len(parts["train"].y)
         config = self._config(net.dtype)
         if self.batch_size != "auto" and self.batch_size > n:
             what = "Got `batch_size` less than 1 or larger than sample size."
             warnings.warn(f"{what} It is going to be clipped", stacklevel=4)
-        if not state.t:
-            self._schedule: Schedule = training.schedule(config, n)
-        recipe = training.recipe(config, net, n)
-        settings = replace(recipe.settings, epsilon_hat=True)
-        own: Any = {"rate": lambda t: self._schedule.rate(t), "alpha": self.alpha}
-        recipe = replace(recipe, settings=settings, shuffle=self.shuffle, **own)
+        size, schedule = min(config.train.batch_size, n), training.schedule(config, n)
         if partial:
-            recipe = replace(recipe, train=replace(recipe.train, epochs=state.epoch))
-            if self.best_loss_ is None:  # the fit before had early stopping
-                self.best_loss_ = np.inf
-        net.l2, self.n_iter_, work = recipe.l2, 0, min(recipe.train.batch_size, n) * net.theta.size
+            schedule = schedule._replace(name="constant")
+        if state.t:  # an adaptive rate goes on
+            schedule = schedule._replace(base=self._schedule.base)
+        self._schedule: Schedule = schedule
+        ahead = (state.epoch - 1) * -(-n // size) - state.t  # if other calls had other rows
+        recipe = training.recipe(config, net, n)
+        train = replace(recipe.train, epochs=state.epoch) if partial else recipe.train
+        settings = replace(recipe.settings, epsilon_hat=True)
+        orders = _orders(n, random if self.shuffle else None)
+        own: Any = {"rate": lambda t: self._schedule.rate(t + ahead), "alpha": self.alpha}
+        own |= {"orders": orders, "forgives": bool(self.early_stopping)}
+        recipe = replace(recipe, train=train, settings=settings, **own)
+        self.n_iter_ = state.step = 0  # also after a call that ended within an epoch
+        t, before = state.t, copy.deepcopy(state.vectors) if partial else {}
         epochs = filter(None, training.train(net, parts, recipe, state))
         shown = {"total": self.max_iter, "unit": "epoch", "leave": False, "dynamic_ncols": True}
         bar = tqdm(epochs, disable=self.verbose != 1, **shown)
         try:
-            with blas_threads(work, at_most_now=True), np.errstate(all="ignore"):
+            with blas_threads(size * net.theta.size, at_most_now=True), np.errstate(all="ignore"):
                 for epoch in bar:
                     bar.set_postfix(loss=f"{epoch.train_loss:.4f}", refresh=False)
                     if self._note(epoch, n):
                         return
         except TrainingError as error:
+            state.t = t
+            for name, vector in before.items():
+                state.vectors[name][:] = vector
             raise ValueError(f"{NOT_FINITE} ({error})") from None
         except KeyboardInterrupt:
-            state.step = 0
             warnings.warn("Training interrupted by user.", stacklevel=4)
             return
         if not partial:
@@ -319,13 +372,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.validation_loss_curve_ = [*(self.validation_loss_curve_ or []), loss]
         if self.best_loss_ is None:
             score = -loss if self.early_stopping == "loss" else accuracy
-            is_better = score >= self._best_score + self.tol
+            idle = score < self._best_score + self.tol
             if score > self._best_score:
                 self._best_score, self.best_validation_score_ = score, accuracy
         else:
-            is_better = self.loss_ <= self.best_loss_ - self.tol
-            self.best_loss_ = min(self.loss_, self.best_loss_)
-        self._no_improvement_count = 0 if is_better else self._no_improvement_count + 1
+            idle = self.loss_ > self.best_loss_ - self.tol
+            if self.loss_ < self.best_loss_:
+                self.best_loss_ = self.loss_
+        self._no_improvement_count = self._no_improvement_count + 1 if idle else 0
         over = self._no_improvement_count > self.n_iter_no_change
         rate, adapts = self._schedule.base, self.solver == "sgd" and self.learning_rate
         if adapts == "invscaling":
@@ -335,34 +389,37 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._schedule = self._schedule._replace(base=rate)
         return over
 
-    def _minimise(self, part: Part) -> None:
-        """scipy's L-BFGS on theta, over all rows at once."""
+    def _minimise(self, net: MLP, part: Part) -> None:
+        """scipy's L-BFGS on theta in float64, over all rows at once; of members, on their sum."""
         from scipy.optimize import minimize
 
         if self.dropout:
             raise ValueError("dropout needs batches, but solver='lbfgs' has none: use adam or sgd")
-        net, tape = self._net, Tape(self._net, len(part.y))
-        T, weight = net.targets(part.y, part.w)
-        net.l2 = self.weight_decay + self.alpha / weight
+        wide = net.astype(np.float64)
+        tape, (T, weight) = Tape(wide, len(part.y)), wide.targets(part.y, part.w)
+        l2 = self.weight_decay + self.alpha / weight
 
         def loss_and_gradient(theta: NDArray) -> tuple[float, NDArray]:
-            net.theta[:] = theta
-            return float(net.step(part.X, T, tape)), net.dtheta.astype(np.float64)
+            wide.theta[:] = theta.reshape(wide.theta.shape)
+            wide.step(part.X, T, tape)
+            loss = training.clipped(T, tape) + training.decay(wide, l2)
+            return float(np.sum(loss)), wide.dtheta.flatten()
 
-        theta, work = net.theta.astype(np.float64), len(part.y) * net.theta.size
         limits = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         options = {"method": "L-BFGS-B", "jac": True, "options": limits}
+        work = len(part.y) * net.theta.size
         with blas_threads(work, at_most_now=True), np.errstate(all="ignore"):
-            found = minimize(loss_and_gradient, theta, **options)
+            found = minimize(loss_and_gradient, wide.theta.flatten(), **options)
         self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
-        self.loss_ = found.fun
-        net.theta[:] = found.x
+        self.loss_ = found.fun / self.members
+        net.theta[:] = found.x.reshape(net.theta.shape)
 
-    def _fitted(self) -> Self:
+    def _fitted(self, state: State) -> Self:
         """The attributes that tell of the net. Raises ValueError if a weight is not finite."""
-        net = self._net
+        net = state.net
         if not np.isfinite(net.theta).all():
             raise ValueError(NOT_FINITE)
+        self._net, self._state, self._begun_by = net, state, self.solver
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
         self.n_layers_, self.n_outputs_ = len(net.layer_sizes), net.layer_sizes[-1]
         self.out_activation_ = "softmax" if len(self.classes_) > 2 else "logistic"
@@ -383,7 +440,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _logits(self, X: Any) -> NDArray:
         validation.check_is_fitted(self)
         X = validation.validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        z = self._use_weights().logits(X)
+        net = self._use_weights()
+        wide = np.result_type(X.dtype, net.dtype)  # so that no number of X becomes infinite
+        z = (net if net.dtype == wide else net.astype(wide)).logits(X)
         return z[:, : len(self.classes_)]  # with one class, the first of two
 
     def predict(self, X: Any) -> NDArray:
@@ -423,3 +482,18 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _weights(sample_weight: Maybe, X: Any) -> NDArray:
+    """The weights (N,) of the rows of X. Raises ValueError."""
+    options: Any = {"dtype": np.float64, "ensure_non_negative": True}
+    return np.asarray(validation._check_sample_weight(sample_weight, X, **options))
+
+
+def _orders(n: int, random: Random | None) -> Iterator[NDArray]:
+    """scikit-learn's orders of n rows, one for each epoch: each shuffles the one before."""
+    order = np.arange(n)
+    while True:
+        if random is not None:
+            order = order[random.permutation(n)]
+        yield order

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnet.config import Config, TrainConfig
-from minnet.core.network import MLP, ROWS, Tape
+from minnet.core.network import MLP, ROWS, Tape, inner
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, Step, clip_by_norm, flush
 from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import Part
@@ -31,16 +33,21 @@ EXPLODED = 1e4  # a run is given up when its loss exceeds this multiple of the f
 @dataclass(frozen=True)
 class Recipe:
     """How to train: the config's [train], the optimizer's name and constants, and rate(t), the
-    learning rate of step t = 0, 1, ... `alpha` adds alpha/2 * sum(W^2) to the *sum* of a batch's
-    losses, as scikit-learn does, on top of the net's own penalty `l2`."""
+    learning rate of step t = 0, 1, ...
+
+    With `alpha`, losses are scikit-learn's: `decay` adds to them; what is recorded has this in it,
+    is `clipped` and counts rows, not their weights; no finite loss ends the run; and neither the
+    accuracy nor norms are measured. `orders` gives the order of rows in each epoch. `forgives`:
+    numbers that are not finite end nothing, as the best weights come back."""
 
     train: TrainConfig
     rule: str
     settings: Settings
     rate: Callable[[int], float]
     l2: float = 0.0
-    alpha: float = 0.0
-    shuffle: bool = True
+    alpha: float | None = None
+    orders: Iterator[NDArray] | None = None
+    forgives: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,7 @@ def train(
     flat, keep = net.dtheta.reshape(-1), recipe.train.watch in WATCHED
     began = saved - state.seconds
     while state.epoch <= recipe.train.epochs and state.epoch - state.best_epoch <= patience:
-        order, stopped = _order(state, part, recipe.shuffle), 0.0
+        order, stopped = _order(state, part, recipe.orders), 0.0
         if not state.step:
             state.losses, state.weight, state.correct = 0.0, 0.0, 0
         while state.step < steps and not stopped:
@@ -231,22 +238,23 @@ def train(
             mine = gradient(state, part, rows, recipe, tapes, team)
             loss, weight, right, stopped, due = team.average(flat, *mine, stop.is_set(), due)
             state.step, state.t = state.step + 1, state.t + 1
-            if not loss <= state.limit:
+            if not (loss <= state.limit or recipe.forgives):
                 after = f", after {state.first_loss:.3g} at the first step" if state.t > 1 else ""
                 raise _diverged(state, f"the loss is {loss:.3g}{after}")
             if state.t == 1:
-                limit = EXPLODED * max(loss, math.log(net.K))
+                limit = EXPLODED * max(loss, math.log(net.K)) if recipe.alpha is None else LARGEST
                 state.first_loss, state.limit = loss, limit / state.members  # the mean's, if of one
             state.losses, state.weight = state.losses + loss * weight, state.weight + weight
             state.correct += int(right)
-            update(net, recipe, state, last=state.step == steps)
+            update(net, recipe, state, last=state.step == steps and recipe.alpha is None)
             stopped = stopped or (team.size == 1 and stop.is_set())
             if due and state.step < steps:
                 state.seconds = time.perf_counter() - began
                 yield None
                 saved = time.perf_counter()
         whole = state.step == steps
-        if (whole or not state.best_epoch) and not np.isfinite(net.theta).all():
+        checked = (whole or not state.best_epoch) and not recipe.forgives
+        if checked and not np.isfinite(net.theta).all():
             raise _diverged(state)
         how = {"by_class": True, "keep": keep, "held_out": "validation" not in parts}
         measured = evaluate(net, validation, team, **how) if validation and whole else None
@@ -277,13 +285,48 @@ def gradient(
     T, weight = net.targets(y.reshape(-1), w)
     if mine.ndim > 1:  # rows of their own: r is a share of each member's mean
         T = np.moveaxis(len(mine) * T.T.reshape(net.K, *mine.shape), 0, -1)
-    if recipe.alpha:
-        net.l2 = recipe.l2 + recipe.alpha / weight
-    loss = net.step(X, T, tape)
-    if not recipe.alpha:
-        loss = tape.L  # what is recorded has no penalty in it
+    net.step(X, T, tape)
+    loss, right = tape.L, 0  # what is recorded has no penalty in it
+    if recipe.alpha is None:
+        right = int(np.count_nonzero(tape.z.argmax(axis=-1) == y))
+    else:
+        loss = clipped(T, tape) + decay(net, recipe.l2 + recipe.alpha / (weight or 1))
+        weight = float(n)
     loss = loss if tape.z.ndim == 2 else loss.mean()
-    return float(loss), weight, int(np.count_nonzero(tape.z.argmax(axis=-1) == y))
+    return float(loss), weight, right
+
+
+def decay(net: MLP, l2: float) -> Any:
+    """l2/2 * sum(W^2) of each net, whose gradient l2 W is added to dtheta: of all layers at once,
+    in half the time of the net's own penalty."""
+    if not l2:
+        return 0.0
+    Ws = net.theta * _of_weights(net.dtype, *net.layer_sizes)
+    penalty = l2 / 2 * np.vecdot(Ws, Ws)
+    Ws *= l2
+    net.dtheta += Ws
+    return penalty
+
+
+@cache
+def _of_weights(dtype: np.dtype, *sizes: int) -> NDArray:
+    """1 where theta has a weight, 0 where it has a bias."""
+    ones = [np.repeat([1, 0], [n * m, m]) for n, m in pairwise(sizes)]
+    return np.concatenate(ones).astype(dtype)
+
+
+def clipped(T: NDArray, tape: Tape) -> Any:
+    """The loss of a step, but each row's at most -log eps: scikit-learn keeps p above eps. The
+    gradient does not know of it."""
+    floor = _log_eps(tape.z.dtype)
+    if np.minimum.reduce(tape.log_p, axis=None) < floor:
+        return -inner(T, np.maximum(tape.log_p, floor))
+    return tape.L
+
+
+@cache
+def _log_eps(dtype: np.dtype) -> NDArray:
+    return np.log(np.finfo(dtype).eps)
 
 
 def update(net: MLP, recipe: Recipe, state: State, last: bool = False) -> None:
@@ -386,11 +429,11 @@ def class_weights(setting: str | dict[str, float], y: NDArray, classes: NDArray)
     return np.array([*weights.values()])
 
 
-def _order(state: State, part: Part, shuffle: bool) -> NDArray:
+def _order(state: State, part: Part, orders: Iterator[NDArray] | None) -> NDArray:
     """The order of rows (n,) in this epoch, or (M, n) without each member's fold; drawn again where
     a run was stopped within the epoch."""
-    if not shuffle:
-        return np.arange(part.rows)
+    if orders:
+        return next(orders)
     rng = state.rng
     if state.step:
         rng = np.random.default_rng()
@@ -409,7 +452,7 @@ def _end_epoch(state: State, measured: Measured | None, recipe: Recipe, parts: P
     figure, watch = -float(state.epoch), recipe.train.watch  # without validation the last is best
     if measured:
         loss, accuracy = measured.loss, measured.accuracy
-        if not math.isfinite(loss):
+        if not (math.isfinite(loss) or recipe.forgives):
             raise _diverged(state, f"the validation loss is {loss}")
         watched = loss if watch == "loss" else accuracy
         if watch in WATCHED:
