@@ -4,7 +4,6 @@ The right numbers are the core's own. The wrong ones are those of the core, or o
 file, with a mistake of the gallery (mistakes.py) in it, or with a slip too small for the gallery.
 """
 
-import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,10 @@ from minnet.study.catches import I, Z, measured_J
 from minnet.study.check import Loss
 from minnet.study.mistakes import MISTAKES, Change, Function, swapped
 
-Claim = Callable[[Function], tuple[str, Any, Any]]
+Claim = Callable[[Any], tuple[str, Any, Any]]
+# Arguments of random numbers for N rows, D inputs, K classes
+Draw = Callable[[np.random.Generator, int, int, int], tuple]
+SHAPES = ((3, 3, 3), (1, 3, 2), (4, 2, 3), (2, 5, 4), (5, 4, 2), (3, 3, 3))
 
 
 class WrongError(Exception):
@@ -35,18 +37,23 @@ class Exercise:
     right   gives the right answer; some take the output gradient as a last argument
     form    what is returned, and its shape
     cases   arguments, under what each is about
+    draws   ways to draw more
     slips   texts, old and new, that make the source of `of` wrong, under what to say of each
     claims  what must hold for a function f, right or not: names of what is compared, expected, got
     advice  what a wrong function f itself shows
+
+    A number may be off by `tolerances` of the largest one: if float64 comes, and if float32 does.
     """
 
     right: Function
     form: str
     cases: dict[str, tuple]
+    draws: tuple[Draw, ...]
     slips: dict[str, tuple[str, str] | Change]
     claims: dict[str, Claim] = field(default_factory=dict)
     of: Function | None = None  # None: of `right`
     advice: Callable[[Function], str] = lambda f: ""
+    tolerances: tuple[float, float] = (1e-9, 1e-5)
 
     @property
     def returns(self) -> str:
@@ -131,16 +138,11 @@ def measured_dz(softmax: Function) -> NDArray:
     return differences(lambda z: -(T3 * np.log(softmax(z))).sum(), A3)
 
 
-def never_writes_J(f: Function) -> tuple[str, int, int]:
+def never_writes_J(f: Any) -> tuple[str, int, int]:
     """Nothing to compare; raises WrongError if the product with J holds K x K numbers."""
     p, dp = np.full((1, 500), 1 / 500), np.arange(500)[None] / 500
-    tracemalloc.start()
-    try:
-        f(p, dp)
-        held = tracemalloc.get_traced_memory()[1] // p.itemsize
-    finally:
-        tracemalloc.stop()
-    if held > 500**2 / 2:
+    f(p, dp)
+    if (held := f.held // p.itemsize) > 500**2 / 2:
         raise WrongError(f"{held:,} numbers are in memory at once; p has 500")
     return "dz", 0, 0
 
@@ -168,14 +170,19 @@ def near_100(x: NDArray) -> Any:
     return 100 + np.exp(x).sum()
 
 
+def near_a_bend(x: NDArray) -> Any:
+    """A function whose third derivative is 900 times its first."""
+    return np.sin(30 * x).sum()
+
+
 def advice_on_loss(f: Function) -> str:
     """What a loss shows that is right until p is very small."""
-    clipped = f(LARGE, Y3)[0] < 999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
+    clipped = f(FAR, Y3)[0] < 9999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
     return "p is kept away from 0 before its log; the loss must come from z itself" * bool(clipped)
 
 
-def advice_on_steps(f: Function) -> str:
-    """What the points show at which a gradient checker calls its function."""
+def steps(f: Function) -> NDArray:
+    """How far x_j is moved (points, n) by a gradient checker f. Where nothing moves is left out."""
     points: list[NDArray] = []
 
     def asked(x: NDArray) -> Any:
@@ -183,23 +190,68 @@ def advice_on_steps(f: Function) -> str:
         return near_100(x)
 
     f(asked, POINT.copy())
-    moves = np.array(points) - POINT
-    moved = np.abs(moves) > 1e-13
-    h = np.abs(moves[moved]).max(initial=0)
-    if (moved.sum(axis=1) > 1).any():
-        return "an entry of x keeps its step while the next one moves: restore it first"
-    if h == 0:
-        return "x never moves, or by less than its own rounding"
-    if (moves < -1e-13).any() != (moves > 1e-13).any():
-        return "one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2"
-    if h < 3e-7:
+    moves = np.reshape(points, (-1, POINT.size)) - POINT
+    moves[np.abs(moves) < 1e-13] = 0  # put back, but for rounding
+    return moves[moves.any(axis=1)]
+
+
+def moves_both_ways(f: Function) -> tuple[str, Any, Any]:
+    """The largest steps up and down of each x_j; raises WrongError if x_j does not move alone."""
+    moves = steps(f)
+    if (np.count_nonzero(moves, axis=1) > 1).any():
+        text = "an entry of x keeps its step while the next one moves: restore it first"
+        raise WrongError(text)
+    up, down = moves.max(axis=0, initial=0), -moves.min(axis=0, initial=0)
+    if not (up + down).all():
+        raise WrongError("x never moves, or by less than its own rounding")
+    if not np.allclose(up, down, 1e-3, 0):
+        text = "one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2"
+        raise WrongError(text)
+    return "h", 0, 0
+
+
+def advice_on_steps(f: Function) -> str:
+    """What is wrong with the largest step."""
+    h = np.abs(steps(f)).max(initial=0)
+    if 0 < h < 3e-7:
         return f"h = {h:.0e} is too small: rounding is off by precision/h; try 1e-5"
-    return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-4 else ""
+    return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-5 else ""
+
+
+def rows(rng: np.random.Generator, N: int, K: int, size: float = 1) -> NDArray:
+    """Random numbers (N, K); large ones are whole, so that float32 can hold them."""
+    x = rng.normal(0, size, (N, K))
+    return x if size == 1 else x.round()
+
+
+def any_p(rng: np.random.Generator, N: int, K: int) -> NDArray:
+    """Random p (N, K)."""
+    return core.softmax(2 * rows(rng, N, K))
+
+
+def any_y(rng: np.random.Generator, N: int, K: int) -> NDArray:
+    """Random labels (N,)."""
+    return rng.integers(0, K, N)
+
+
+def any_step(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
+    """Arguments of training_step; the first input is 0."""
+    X, n = rows(rng, N, D), K + 1
+    X[:, 0] = 0
+    W1, W2, b = rows(rng, D, n), rows(rng, n, K), rows(rng, 2, n)
+    return X, any_y(rng, N, K), W1, b[0], W2, b[1, :K], rng.uniform(0.1, 1)
+
+
+def any_function(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
+    """A function of D numbers, and where."""
+    c, x = rows(rng, 2, D)
+    return lambda x: (c * np.sin(x)).sum() + x @ x, x
 
 
 # Cases; where N = K, or a W is square, wrong shapes are no error
 A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
 A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
+FAR = np.array([[0, 1e4, 0], [9999, 1e4, -1e4], [-1e4, -9999, -9998]])
 LARGE = np.array([[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0], [-1000.0, 0.0, 3.0]])
 P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
 Y3, Y4, POINT = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.array([0.7, -1.2, 2.5])
@@ -220,16 +272,24 @@ ALL = (
         "p: shape (N, K)",
         {
             "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": (A3,),
-            "4 rows of 3 classes": (A4,),
-            "logits that are whole numbers": (np.array([[1, 2, 3], [0, 0, 4]]),),
+            "logits that are equal, and one row": (np.ones((1, 4)),),
             "large logits, up to 1000": (LARGE,),
+            "logits of 10,000, -10,000, and one far above the rest": (FAR,),
         },
+        (
+            lambda rng, N, D, K: (rows(rng, N, K),),
+            lambda rng, N, D, K: (rows(rng, N, K, 1e4),),
+        ),
         {
             "softmax-over-axis-0": ("(exp, axis=-1", "(exp, axis=0"),
             "softmax-over-batch": ("(exp, axis=-1", "(exp, axis=None"),
             "exp is not divided by its sum": ("np.divide(exp, total, out=exp)", "exp"),
             "np.exp(z) is not divided by its sum": ("z = np.asarray(z)", "return (np.exp(z),)"),
             "this is log p": ("return ", "return log_p, "),
+            "the mean is subtracted, which may be far below the largest logit": (
+                "np.maximum.reduce(z, axis=-1, keepdims=True)",
+                "z.mean(-1, keepdims=True)",
+            ),
         },
         {
             "rows of p sum to 1": lambda f: ("row sum", np.ones(4), f(A4).sum(axis=1)),
@@ -247,7 +307,12 @@ ALL = (
             "1 class": (np.ones(1),),
             "J (N, K, K) for p (N, K), 4 rows of 3 classes": (P4,),
             "J (N, K, K) for p (N, K), 3 rows of 3 classes": (P3,),
+            "J (1, K, K) for one row": (P4[:1],),
         },
+        (
+            lambda rng, N, D, K: (any_p(rng, N, K),),
+            lambda rng, N, D, K: (any_p(rng, N, K)[0],),
+        ),
         {
             "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
             "softmax is applied to p, already one": ("np.asarray(p)", "softmax(p)"),
@@ -269,6 +334,7 @@ ALL = (
         softmax_vjp,
         "dz: shape (N, K)",
         {"dz = J^T dp, 3 rows of 3 classes": (P3, B3), "4 rows of 3 classes": (P4, B4)},
+        (lambda rng, N, D, K: (any_p(rng, N, K), rows(rng, N, K)),),
         {
             "<dp, p> is not subtracted": (" - mean_dp", ""),
             "the factor p in front is missing": ("return p * ", "return "),
@@ -290,10 +356,14 @@ ALL = (
         "losses: shape (N,)",
         {
             "-log p of the true class, 3 rows of 3 classes": (A3, Y3),
-            "4 rows of 3 classes": (A4, Y4),
             "log K where all logits are equal": (np.zeros((2, 5)), np.array([0, 3])),
             "logits 1000 apart": (LARGE, Y3),
+            "logits 10,000 apart": (FAR, Y3),
         },
+        (
+            lambda rng, N, D, K: (rows(rng, N, K), any_y(rng, N, K)),
+            lambda rng, N, D, K: (rows(rng, N, K, 1e4), any_y(rng, N, K)),
+        ),
         {
             "p underflows to 0; use z itself": ("log_softmax(z)", "np.log(np.exp(log_softmax(z)))"),
             "the mean over the rows; asked for is each row's own": ("(axis=-1)", "(-1).mean()"),
@@ -313,6 +383,7 @@ ALL = (
             "p - y, one row": (P[None], Y3[:1]),
             "a row that is very wrong, logits 30 apart": (core.softmax([[0.0, 30.0, 0.0]]), Y3[:1]),
         },
+        (lambda rng, N, D, K: (any_p(rng, N, K), any_y(rng, N, K)),),
         {
             "y - p, not divided by N (--mistake y-minus-p, missing-1-over-n)": ("/ len(p)", "* -1"),
             "divided by K; the mean is over the N rows": ("len(p)", "p.shape[1]"),
@@ -331,6 +402,7 @@ ALL = (
             "a = h @ W + b, 3 rows, 3 in, 3 out": (A3, B3, C3[0]),
             "4 rows, 3 in, 2 out": (A4, B3[:, :2], B3[0, :2]),
         },
+        (lambda rng, N, D, K: (rows(rng, N, D), rows(rng, D, K), rows(rng, 1, K)[0]),),
         {
             "W is transposed; it has a row for each unit that enters": ("@ W", "@ W.T"),
             "b is missing": (" + b", ""),
@@ -345,6 +417,7 @@ ALL = (
             "dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": (A3, B3, C3),
             "4 rows, 3 in, 2 out": (A4, B3[:, :2], B4[:, :2]),
         },
+        (lambda rng, N, D, K: (rows(rng, N, D), rows(rng, D, K), rows(rng, N, K)),),
         {
             "missing-transpose": ("W.T", "W"),
             "they come in another order than dW, db, dh": ("dW, db, dh =", "db, dh, dW ="),
@@ -362,6 +435,10 @@ ALL = (
         relu,
         "h: shape as a",
         {"h = max(a, 0), on both sides of 0": (A,), "at 0": (A * (A > 1),)},
+        (
+            lambda rng, N, D, K: (rows(rng, N, K),),
+            lambda rng, N, D, K: (rows(rng, N, K, 1e4),),
+        ),
         {
             "the slope, not h": ("np.maximum(a, 0)", "(a > 0) * 1.0"),
             "|a|, not max(a, 0)": ("(a, 0)", "(a, -a)"),
@@ -374,6 +451,7 @@ ALL = (
             "da = dh where a > 0, else 0": (DH, A),
             "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
         },
+        (lambda rng, N, D, K: (rows(rng, N, K), rows(rng, N, K)),),
         {
             "relu-slope-everywhere": (" * (a > 0)", ""),
             "the slope alone; dh is lost": ("dh *", "1.0 *"),
@@ -391,7 +469,9 @@ ALL = (
             "3 rows, a net of 3-3-3 units": (A3, *STEP3),
             "4 rows, a net of 2-4-3 units": STEP4,
             "large logits": (A3 * 2000, *STEP3),
+            "units whose a is 0, where relu's slope is 0": (A3 * 0, Y3, B3, B3[0] * 0, *STEP3[3:]),
         },
+        (any_step,),
         {
             "learning_rate is not used": ("learning_rate * ", ""),
             "W2 is updated before dh = dz @ W2^T, which needs the one of the forward pass": Change(
@@ -415,14 +495,18 @@ ALL = (
             "f(x) = 3 x_0 - 2 x_1 + x_2": (lambda x: 3 * x[0] - 2 * x[1] + x[2], POINT),
             "exp(x_0) sin(x_1) + x_2^3": (lambda x: np.exp(x[0]) * np.sin(x[1]) + x[2] ** 3, POINT),
             "7 digits of 100 + sum of exp(x), so h must not be too small": (near_100, POINT),
+            "7 digits of sin(30 x), so h must not be too large": (near_a_bend, POINT / 10),
             "L of a net of 3-3-3 units, x its theta": (L, MLP([3, 3, 3], dtype="float64").theta),
         },
+        (any_function,),
         {
             "it is divided by h; from x - h to x + h it is 2h": ("/ (above - below)", "/ step"),
             "it is divided by 2h; from x to x + h it is h": ("/ (above", "/ 2 / (above"),
             "the sign: f(x + h) - f(x - h)": ("/ (above - below)", "/ (below - above)"),
         },
+        {"each x_j moves alone, up by h and down by h": moves_both_ways},
         advice=advice_on_steps,
+        tolerances=(1e-7, 1e-7),
     ),
 )
 EXERCISES = {exercise.right.__name__: exercise for exercise in ALL}
