@@ -33,6 +33,7 @@ from minnet.study.text import array_lines, numbers, paint, wrapped
 
 SECONDS = 10  # for the checks of one function, the start of its process included
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+NO_ANSWER = "it has written to the grader's pipe what is no answer"
 SHOWN = 12  # numbers of an input, and lines of what is printed
 NEAR = 1e-7  # of the largest number: how far differences may be off
 Ask = Callable[[str, tuple], runner.Message]
@@ -153,10 +154,11 @@ class Stranger:
         message = self._talk({"call": name, "f": f is not None}, arrays)
         while f and message[0].get("asks"):
             note, value = {"error": ""}, np.array(np.nan)
-            if (x := message[1][0]).shape != arrays[0].shape or x.dtype.kind != "f":
+            x = [*message[1], value][0]
+            if x.shape != arrays[0].shape or x.dtype.kind not in "fiu":
                 note["error"] = f"f takes an array {arrays[0].shape} of float64"
             else:
-                value = np.array(f(x))
+                value = np.array(f(x.astype(np.float64)))
             message = self._talk(note, [value])
         return message
 
@@ -166,20 +168,22 @@ class Stranger:
             try:
                 self._in_time().sendall(runner.packed(note, arrays))
                 message = runner.received(lambda n: self._in_time().recv(n))
-                if not isinstance(message[0], dict):
-                    raise ValueError
-                return message
+                if isinstance(message[0], dict) and _all_numbers(message[1]):
+                    return message
+                self.end = NO_ANSWER
             except TimeoutError:
                 self.end = f"no answer within {SECONDS} s; does a loop never end?"
             except (EOFError, OSError):
                 self.end = f"no answer: its process ended with {self._code()}"
             except Exception:  # its bytes may be anything
-                self.end = "it has written to the grader's pipe what is no answer"
+                self.end = NO_ANSWER
         raise WrongError(self.end)
 
     def _in_time(self) -> socket.socket:
-        """The pipe, whose next call waits until the deadline at most."""
-        self.pipe.settimeout(max(self.deadline - time.monotonic(), 1e-3))
+        """The pipe, whose next call waits until the deadline at most. Raises TimeoutError after."""
+        if (left := self.deadline - time.monotonic()) <= 0:
+            raise TimeoutError
+        self.pipe.settimeout(left)
         return self.pipe
 
     def _code(self) -> str:
@@ -202,17 +206,19 @@ class Asked:
     def __call__(self, *args: Any) -> Any:
         """Raises WrongError for an error, for an answer of another form, and for none."""
         note, arrays = self.ask(args)
+        names, right = self.exercise.returns, _arrays(self.exercise.right(*args))
+        parameters = zip(signature(self.exercise.right).parameters, args, strict=False)
+        before = {what: x for what, x in parameters if isinstance(x, np.ndarray)}
         try:
-            texts = (str(note[key]) for key in ("printed", "error", "got"))
-            (printed, error, got), n = texts, int(note["returned"])
-            self.printed, self.held = self.printed or printed, int(note["held"])
-        except (LookupError, TypeError, ValueError):
-            raise WrongError("it has written to the grader's pipe what is no answer") from None
+            printed, error, got = (str(note[key]) for key in ("printed", "error", "got"))
+            n, self.held = int(note["returned"]), int(note["held"])
+        except Exception:  # it may hold anything
+            raise WrongError(NO_ANSWER) from None
+        self.printed = self.printed or printed
         if error:
             raise WrongError(one_line(error)[: 2 * runner.LONGEST])
-        names, right = self.exercise.returns, _arrays(self.exercise.right(*args))
-        if n != len(right):
-            raise WrongError(f"expected {self.exercise.form}; got {one_line(got)[:99]}")
+        if n != len(right) or len(arrays) != n + len(before):
+            raise WrongError(f"expected {names}, got {one_line(got)[: runner.LONGEST]}")
         for name, expected, x in zip(names.split(", "), right, arrays, strict=False):
             kinds = "f" if expected.ndim else "iuf"
             if x.shape != expected.shape or x.dtype.kind not in kinds or x.dtype == np.float16:
@@ -220,11 +226,6 @@ class Asked:
                 is_ = f"an array {x.shape}" if x.ndim else "one number"
                 raise WrongError(f"{name}: expected {wanted} of float64, got {is_} of {x.dtype}")
             self.single |= x.dtype == np.float32
-        before = {
-            what: x
-            for what, x in zip(signature(self.exercise.right).parameters, args, strict=False)
-            if isinstance(x, np.ndarray)
-        }
         for (what, x), after in zip(before.items(), arrays[n:], strict=True):
             self.changed = self.changed or _difference(what, x, after, 0)
         return tuple(arrays[:n]) if n > 1 else arrays[0]
@@ -300,6 +301,10 @@ def _difference(names: str, expected: Any, got: Any, tolerance: float = NEAR) ->
             where = f"[{', '.join(map(str, place))}]" if place else ""
             return f"{name}{where} is {texts[0]}, not {texts[1]}"
     return ""
+
+
+def _all_numbers(arrays: list[NDArray]) -> bool:
+    return all(x.dtype.kind in "biufc" for x in arrays)
 
 
 def _arrays(x: Any) -> list[NDArray]:
