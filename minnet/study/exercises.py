@@ -181,7 +181,7 @@ def advice_on_loss(f: Function) -> str:
     return "p is kept away from 0 before its log; the loss must come from z itself" * bool(clipped)
 
 
-def steps(f: Function) -> NDArray:
+def steps(f: Any) -> NDArray:
     """How far x_j is moved (points, n) by a gradient checker f. Where nothing moves is left out."""
     points: list[NDArray] = []
 
@@ -189,7 +189,7 @@ def steps(f: Function) -> NDArray:
         points.append(x.copy())
         return near_100(x)
 
-    f(asked, POINT.copy())
+    f.raw(asked, POINT)
     moves = np.reshape(points, (-1, POINT.size)) - POINT
     moves[np.abs(moves) < 1e-13] = 0  # put back, but for rounding
     return moves[moves.any(axis=1)]
@@ -245,6 +245,7 @@ def any_step(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
 def any_function(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
     """A function of D numbers, and where."""
     c, x = rows(rng, 2, D)
+    x[0] /= 1e7  # (x + h) - h is another number
     return lambda x: (c * np.sin(x)).sum() + x @ x, x
 
 
@@ -434,7 +435,11 @@ ALL = (
     Exercise(
         relu,
         "h: shape as a",
-        {"h = max(a, 0), on both sides of 0": (A,), "at 0": (A * (A > 1),)},
+        {
+            "h = max(a, 0), on both sides of 0": (A,),
+            "at 0": (A * (A > 1),),
+            "next to 0": (A * 1e-12,),
+        },
         (
             lambda rng, N, D, K: (rows(rng, N, K),),
             lambda rng, N, D, K: (rows(rng, N, K, 1e4),),
@@ -450,6 +455,7 @@ ALL = (
         {
             "da = dh where a > 0, else 0": (DH, A),
             "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
+            "a next to 0": (DH, A * 1e-12),
         },
         (lambda rng, N, D, K: (rows(rng, N, K), rows(rng, N, K)),),
         {

@@ -201,12 +201,12 @@ class Asked:
 
     def __init__(self, name: str, ask: Ask) -> None:
         self.exercise, self.ask = EXERCISES[name], partial(ask, name)
-        self.printed, self.changed, self.single, self.held = "", "", False, 0
+        self.printed, self.changed, self.got, self.single, self.held = "", "", "", False, 0
 
-    def __call__(self, *args: Any) -> Any:
-        """Raises WrongError for an error, for an answer of another form, and for none."""
+    def raw(self, *args: Any) -> list[NDArray]:
+        """The arrays that it returns, of any form. Raises WrongError for an error, and for what is
+        no array."""
         note, arrays = self.ask(args)
-        names, right = self.exercise.returns, _arrays(self.exercise.right(*args))
         parameters = zip(signature(self.exercise.right).parameters, args, strict=False)
         before = {what: x for what, x in parameters if isinstance(x, np.ndarray)}
         try:
@@ -214,21 +214,28 @@ class Asked:
             n, self.held = int(note["returned"]), int(note["held"])
         except Exception:  # it may hold anything
             raise WrongError(NO_ANSWER) from None
-        self.printed = self.printed or printed
+        self.printed, self.got = self.printed or printed, one_line(got)[: runner.LONGEST]
         if error:
             raise WrongError(one_line(error)[: 2 * runner.LONGEST])
-        if n != len(right) or len(arrays) != n + len(before):
-            raise WrongError(f"expected {names}, got {one_line(got)[: runner.LONGEST]}")
-        for name, expected, x in zip(names.split(", "), right, arrays, strict=False):
+        if n < 1 or len(arrays) != n + len(before):
+            raise WrongError(f"expected {self.exercise.returns}, got {self.got}")
+        for (what, x), after in zip(before.items(), arrays[n:], strict=True):
+            self.changed = self.changed or _difference(what, x, after, 0)
+        return arrays[:n]
+
+    def __call__(self, *args: Any) -> Any:
+        """Raises WrongError as `raw` does, and for another form."""
+        arrays, right = self.raw(*args), _arrays(self.exercise.right(*args))
+        if len(arrays) != len(right):
+            raise WrongError(f"expected {self.exercise.returns}, got {self.got}")
+        for name, expected, x in zip(self.exercise.returns.split(", "), right, arrays, strict=True):
             kinds = "f" if expected.ndim else "iuf"
             if x.shape != expected.shape or x.dtype.kind not in kinds or x.dtype == np.float16:
                 wanted = f"an array {expected.shape}" if expected.ndim else "one number"
-                is_ = f"an array {x.shape}" if x.ndim else "one number"
-                raise WrongError(f"{name}: expected {wanted} of float64, got {is_} of {x.dtype}")
+                got = f"an array {x.shape}" if x.ndim else "one number"
+                raise WrongError(f"{name}: expected {wanted} of float64, got {got} of {x.dtype}")
             self.single |= x.dtype == np.float32
-        for (what, x), after in zip(before.items(), arrays[n:], strict=True):
-            self.changed = self.changed or _difference(what, x, after, 0)
-        return tuple(arrays[:n]) if n > 1 else arrays[0]
+        return tuple(arrays) if len(arrays) > 1 else arrays[0]
 
     def difference(self, case: tuple) -> str:
         """The first number that is wrong in this case, and the case, if any is."""
@@ -322,7 +329,7 @@ def _likely(asked: Asked) -> str:
 
     with suppress(WrongError):
         for case in exercise.cases.values():
-            if not same(exercise.right(*case), got := asked(*case)):
+            if not same(exercise.right(*case), got := asked.raw(*case)):
                 for name, wrong in exercise.wrong(case):
                     if same(wrong, got):
                         return _named(name)
