@@ -21,9 +21,6 @@ from minnet.study.check import Loss
 from minnet.study.mistakes import MISTAKES, Change, Function, swapped
 
 Claim = Callable[[Any], tuple[str, Any, Any]]
-# Arguments of random numbers for N rows, D inputs, K classes
-Draw = Callable[[np.random.Generator, int, int, int], tuple]
-SHAPES = ((3, 3, 3), (1, 3, 2), (4, 2, 3), (2, 5, 4), (5, 4, 2), (3, 3, 3))
 
 
 class WrongError(Exception):
@@ -37,7 +34,6 @@ class Exercise:
     right   gives the right answer; some take the output gradient as a last argument
     form    what is returned, and its shape
     cases   arguments, under what each is about
-    draws   ways to draw more
     slips   texts, old and new, that make the source of `of` wrong, under what to say of each
     claims  what must hold for a function f, right or not: names of what is compared, expected, got
     advice  what a wrong function f itself shows
@@ -48,7 +44,6 @@ class Exercise:
     right: Function
     form: str
     cases: dict[str, tuple]
-    draws: tuple[Draw, ...]
     slips: dict[str, tuple[str, str] | Change]
     claims: dict[str, Claim] = field(default_factory=dict)
     of: Function | None = None  # None: of `right`
@@ -147,14 +142,6 @@ def never_writes_J(f: Any) -> tuple[str, int, int]:
     return "dz", 0, 0
 
 
-def linear_differences(f: Function) -> tuple[str, Any, Any]:
-    """What linear_backward returns, beside differences of L = sum(c * a)."""
-    dW = differences(lambda W: (B4 * (A4 @ W)).sum(), B3)
-    db = differences(lambda b: (B4 * (A4 + b)).sum(), B3[0])
-    dh = differences(lambda h: (B4 * (h @ B3)).sum(), A4)
-    return "dW, db, dh", (dW, db, dh), f(A4, B3, B4)
-
-
 def twenty_losses(f: Function) -> NDArray:
     """L of 20 training steps."""
     X, y, *parameters, learning_rate = STEP4
@@ -218,35 +205,35 @@ def advice_on_steps(f: Function) -> str:
     return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-5 else ""
 
 
-def rows(rng: np.random.Generator, N: int, K: int, size: float = 1) -> NDArray:
-    """Random numbers (N, K); large ones are whole, so that float32 can hold them."""
-    x = rng.normal(0, size, (N, K))
-    return x if size == 1 else x.round()
+def a_function(c: NDArray) -> Function:
+    """A function of as many numbers as c has."""
+    return lambda x: (c * np.sin(x)).sum() + x @ x
 
 
-def any_p(rng: np.random.Generator, N: int, K: int) -> NDArray:
-    """Random p (N, K)."""
-    return core.softmax(2 * rows(rng, N, K))
+# Shapes of arguments by name: N rows, D inputs, n units, K classes; what becomes of their numbers
+SHAPES = {"z": "NK", "p": "NK", "dp": "NK", "y": "NK", "X": "ND", "h": "ND", "W": "DK", "b": "K"}
+SHAPES |= {"a": "NK", "dh": "NK", "da": "NK", "W1": "Dn", "b1": "n", "W2": "nK", "b2": "K"}
+SHAPES |= {"x": "D", "f": "D", "learning_rate": ""}
+MADE: dict[str, Function] = {
+    "p": lambda x: core.softmax(2 * x),
+    "y": lambda x: x.argmax(axis=1),
+    "x": lambda x: x * np.where(np.arange(len(x)), 1, 1e-7),  # (x_0 + h) - h is not x_0
+    "f": a_function,
+    "learning_rate": lambda x: float(abs(x)),
+}
+SIZES = ((3, 3, 3), (1, 3, 2), (4, 2, 3), (2, 5, 4), (5, 4, 2), (3, 3, 3))
 
 
-def any_y(rng: np.random.Generator, N: int, K: int) -> NDArray:
-    """Random labels (N,)."""
-    return rng.integers(0, K, N)
-
-
-def any_step(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
-    """Arguments of training_step; the first input is 0."""
-    X, n = rows(rng, N, D), K + 1
-    X[:, 0] = 0
-    W1, W2, b = rows(rng, D, n), rows(rng, n, K), rows(rng, 2, n)
-    return X, any_y(rng, N, K), W1, b[0], W2, b[1, :K], rng.uniform(0.1, 1)
-
-
-def any_function(rng: np.random.Generator, N: int, D: int, K: int) -> tuple:
-    """A function of D numbers, and where."""
-    c, x = rows(rng, 2, D)
-    x[0] /= 1e7  # (x + h) - h is another number
-    return lambda x: (c * np.sin(x)).sum() + x @ x, x
+def drawn(exercise: Exercise, rng: np.random.Generator, large: bool, *sizes: int) -> tuple:
+    """Random arguments for N, D and K; `large` z and a are of some 10,000, and whole numbers, which
+    float32 can hold."""
+    axes, args = dict(zip("NDKn", (*sizes, sizes[-1] + 1), strict=True)), list[Any]()
+    for name, parameter in signature(exercise.right).parameters.items():
+        if parameter.default is parameter.empty:
+            x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
+            x = (1e4 * x).round() if large and name in ("z", "a") else x
+            args.append(MADE.get(name, np.asarray)(x))
+    return tuple(args)
 
 
 # Cases; where N = K, or a W is square, wrong shapes are no error
@@ -265,7 +252,6 @@ DP3 = core.loss_gradient(P3, T3)
 # by differences
 DZ = measured_dz(core.softmax)
 DZ4 = differences(lambda z: core.cross_entropy(z, Y4).mean(), A4)
-DA = differences(lambda a: (DH * np.maximum(a, 0)).sum(), A)
 
 ALL = (
     Exercise(
@@ -277,10 +263,6 @@ ALL = (
             "large logits, up to 1000": (LARGE,),
             "logits of 10,000, -10,000, and one far above the rest": (FAR,),
         },
-        (
-            lambda rng, N, D, K: (rows(rng, N, K),),
-            lambda rng, N, D, K: (rows(rng, N, K, 1e4),),
-        ),
         {
             "softmax-over-axis-0": ("(exp, axis=-1", "(exp, axis=0"),
             "softmax-over-batch": ("(exp, axis=-1", "(exp, axis=None"),
@@ -307,13 +289,7 @@ ALL = (
             "4 classes": (np.array([0.4, 0.1, 0.2, 0.3]),),
             "1 class": (np.ones(1),),
             "J (N, K, K) for p (N, K), 4 rows of 3 classes": (P4,),
-            "J (N, K, K) for p (N, K), 3 rows of 3 classes": (P3,),
-            "J (1, K, K) for one row": (P4[:1],),
         },
-        (
-            lambda rng, N, D, K: (any_p(rng, N, K),),
-            lambda rng, N, D, K: (any_p(rng, N, K)[0],),
-        ),
         {
             "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
             "softmax is applied to p, already one": ("np.asarray(p)", "softmax(p)"),
@@ -335,7 +311,6 @@ ALL = (
         softmax_vjp,
         "dz: shape (N, K)",
         {"dz = J^T dp, 3 rows of 3 classes": (P3, B3), "4 rows of 3 classes": (P4, B4)},
-        (lambda rng, N, D, K: (any_p(rng, N, K), rows(rng, N, K)),),
         {
             "<dp, p> is not subtracted": (" - mean_dp", ""),
             "the factor p in front is missing": ("return p * ", "return "),
@@ -361,10 +336,6 @@ ALL = (
             "logits 1000 apart": (LARGE, Y3),
             "logits 10,000 apart": (FAR, Y3),
         },
-        (
-            lambda rng, N, D, K: (rows(rng, N, K), any_y(rng, N, K)),
-            lambda rng, N, D, K: (rows(rng, N, K, 1e4), any_y(rng, N, K)),
-        ),
         {
             "p underflows to 0; use z itself": ("log_softmax(z)", "np.log(np.exp(log_softmax(z)))"),
             "the mean over the rows; asked for is each row's own": ("(axis=-1)", "(-1).mean()"),
@@ -384,7 +355,6 @@ ALL = (
             "p - y, one row": (P[None], Y3[:1]),
             "a row that is very wrong, logits 30 apart": (core.softmax([[0.0, 30.0, 0.0]]), Y3[:1]),
         },
-        (lambda rng, N, D, K: (any_p(rng, N, K), any_y(rng, N, K)),),
         {
             "y - p, not divided by N (--mistake y-minus-p, missing-1-over-n)": ("/ len(p)", "* -1"),
             "divided by K; the mean is over the N rows": ("len(p)", "p.shape[1]"),
@@ -401,9 +371,7 @@ ALL = (
         "a: shape (N, n_out)",
         {
             "a = h @ W + b, 3 rows, 3 in, 3 out": (A3, B3, C3[0]),
-            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B3[0, :2]),
         },
-        (lambda rng, N, D, K: (rows(rng, N, D), rows(rng, D, K), rows(rng, 1, K)[0]),),
         {
             "W is transposed; it has a row for each unit that enters": ("@ W", "@ W.T"),
             "b is missing": (" + b", ""),
@@ -416,9 +384,7 @@ ALL = (
         "dW, db, dh: shape (n_in, n_out), (n_out,), (N, n_in)",
         {
             "dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": (A3, B3, C3),
-            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B4[:, :2]),
         },
-        (lambda rng, N, D, K: (rows(rng, N, D), rows(rng, D, K), rows(rng, N, K)),),
         {
             "missing-transpose": ("W.T", "W"),
             "they come in another order than dW, db, dh": ("dW, db, dh =", "db, dh, dW ="),
@@ -430,7 +396,6 @@ ALL = (
                 " da / len(h), 1 / len(h) *",
             ),
         },
-        {"differences of L = sum(c * a), whose da is c": linear_differences},
     ),
     Exercise(
         relu,
@@ -440,10 +405,6 @@ ALL = (
             "at 0": (A * (A > 1),),
             "next to 0": (A * 1e-12,),
         },
-        (
-            lambda rng, N, D, K: (rows(rng, N, K),),
-            lambda rng, N, D, K: (rows(rng, N, K, 1e4),),
-        ),
         {
             "the slope, not h": ("np.maximum(a, 0)", "(a > 0) * 1.0"),
             "|a|, not max(a, 0)": ("(a, 0)", "(a, -a)"),
@@ -457,7 +418,6 @@ ALL = (
             "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
             "a next to 0": (DH, A * 1e-12),
         },
-        (lambda rng, N, D, K: (rows(rng, N, K), rows(rng, N, K)),),
         {
             "relu-slope-everywhere": (" * (a > 0)", ""),
             "the slope alone; dh is lost": ("dh *", "1.0 *"),
@@ -466,7 +426,6 @@ ALL = (
             "dh and a are swapped": ("dh * (a", "a * (dh"),
             ">= stands where > is meant": ("> 0", ">= 0"),
         },
-        {"differences of L = sum(c * h), whose dh is c": lambda f: ("da", DA, f(DH, A))},
     ),
     Exercise(
         training_step,
@@ -477,7 +436,6 @@ ALL = (
             "large logits": (A3 * 2000, *STEP3),
             "units whose a is 0, where relu's slope is 0": (A3 * 0, Y3, B3, B3[0] * 0, *STEP3[3:]),
         },
-        (any_step,),
         {
             "learning_rate is not used": ("learning_rate * ", ""),
             "W2 is updated before dh = dz @ W2^T, which needs the one of the forward pass": Change(
@@ -504,7 +462,6 @@ ALL = (
             "7 digits of sin(30 x), so h must not be too large": (near_a_bend, POINT / 10),
             "L of a net of 3-3-3 units, x its theta": (L, MLP([3, 3, 3], dtype="float64").theta),
         },
-        (any_function,),
         {
             "it is divided by h; from x - h to x + h it is 2h": ("/ (above - below)", "/ step"),
             "it is divided by 2h; from x to x + h it is h": ("/ (above", "/ 2 / (above"),
