@@ -239,8 +239,7 @@ def drawn(exercise: Exercise, rng: np.random.Generator, large: bool, *sizes: int
 # Cases; where N = K, or a W is square, wrong shapes are no error
 A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
 A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
-FAR = np.array([[0, 1e4, 0], [9999, 1e4, -1e4], [-1e4, -9999, -9998]])
-LARGE = np.array([[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0], [-1000.0, 0.0, 3.0]])
+FAR = np.array([[0, 1e4, 0], [9999, 1e4, -1e4], [-1e4, 0, 3]])
 P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
 Y3, Y4, POINT = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.array([0.7, -1.2, 2.5])
 A, DH = np.array([[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]]), B3[:2]
@@ -260,7 +259,6 @@ ALL = (
         {
             "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": (A3,),
             "logits that are equal, and one row": (np.ones((1, 4)),),
-            "large logits, up to 1000": (LARGE,),
             "logits of 10,000, -10,000, and one far above the rest": (FAR,),
         },
         {
@@ -333,7 +331,6 @@ ALL = (
         {
             "-log p of the true class, 3 rows of 3 classes": (A3, Y3),
             "log K where all logits are equal": (np.zeros((2, 5)), np.array([0, 3])),
-            "logits 1000 apart": (LARGE, Y3),
             "logits 10,000 apart": (FAR, Y3),
         },
         {

@@ -168,7 +168,8 @@ class Stranger:
             try:
                 self._in_time().sendall(runner.packed(note, arrays))
                 message = runner.received(lambda n: self._in_time().recv(n))
-                if isinstance(message[0], dict) and _all_numbers(message[1]):
+                numeric = all(x.dtype.kind in "biufc" for x in message[1])
+                if numeric and isinstance(message[0], dict):
                     return message
                 self.end = NO_ANSWER
             except TimeoutError:
@@ -313,10 +314,6 @@ def _difference(names: str, expected: Any, got: Any, tolerance: float = NEAR) ->
             where = f"[{', '.join(map(str, place))}]" if place else ""
             return f"{name}{where} is {texts[0]}, not {texts[1]}"
     return ""
-
-
-def _all_numbers(arrays: list[NDArray]) -> bool:
-    return all(x.dtype.kind in "biufc" for x in arrays)
 
 
 def _arrays(x: Any) -> list[NDArray]:
