@@ -1,18 +1,25 @@
-"""Right solutions pass, classic mistakes in them are named, and broken files end in a line."""
+"""Right solutions pass in any style, wrong ones do not, classic mistakes in them are named, and
+whatever a file does ends in a verdict."""
 
 import ast
 import contextlib
+import copy
 import doctest
+import os
 import re
+import tempfile
+import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from minnet import cli
-from minnet.study import catches
-from minnet.study.exercises import EXERCISES
-from minnet.study.grade import _difference, grade, lines
+from minnet.study import catches, runner
+from minnet.study import grade as grading
+from minnet.study.exercises import EXERCISES, drawn
+from minnet.study.grade import _difference, grade, lines, part
 from minnet.study.mistakes import MISTAKES
 
 FOLDER = Path(__file__).parent.parent / "docs" / "exercises"
@@ -113,7 +120,7 @@ SAME_CHECKS = {
         "diff J": "differences of p",
     },
     "softmax_vjp": {"p-y K": "dz = p - y, every class"},
-    "fused": {"p-y K": "4 rows of 3 classes"},
+    "fused": {"p-y K": "dz = (p - Y)/N, 3 rows of 3 classes"},
 }
 
 MAX, SUM = " - z.max(axis=1, keepdims=True)", "sum(axis=1, keepdims=True)"
@@ -149,15 +156,30 @@ SLIPS = [
     ("central_differences", "before - h", "before", "from x to x + h it is h"),
     ("central_differences", "1e-5", "1e-10", "h = 1e-10 is too small"),
     ("central_differences", "1e-5", "1e-2", "h = 1e-02 is too large"),
-    ("central_differences", "        x[j] = before\n", "", "keeps its step"),
+    ("softmax", "z.max(", "z.mean(", "the mean is subtracted"),
 ]
 
 
 @pytest.fixture
 def graded(tmp_path):
-    """Grade a file with this text."""
+    """Grade a file with this text, as `minnet study` does."""
     path = tmp_path / "solution.py"
-    return lambda text, header=HEADER: path.write_text(header + text) and grade(path)
+    return lambda text: path.write_text(f"import numpy as np\n{text}") and grade(path)
+
+
+def judged(text, header=HEADER):
+    """The same without a process."""
+    exec(compile(header + text, "solution.py", "exec"), made := {})
+
+    def ask(name, args):
+        return runner.answered(
+            made[name], [x.copy() if isinstance(x, np.ndarray) else x for x in args], "solution.py"
+        )
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = re.findall(r"^(?:def )?(\w+)(?:\(| =)", text, re.MULTILINE)
+        return [part(name, ask) for name in EXERCISES if name in own and name in made]
 
 
 def text(parts):
@@ -195,10 +217,10 @@ def test_a_stub_is_not_solved_yet_and_its_example_and_references_are_right(path,
 
 
 @pytest.mark.parametrize("name", IN_THE_GALLERY)
-def test_a_mistake_of_the_gallery_is_recognised_and_the_same_checks_catch_it(graded, name):
+def test_a_mistake_of_the_gallery_is_recognised_and_the_same_checks_catch_it(name):
     change, function = MISTAKES[name].change, REPLACED[name]
     source = f"{change.sources[1]}\nwrong = {function}; del {function}\n{LEARNERS[function]}"
-    parts = graded(source, CORES_HEADER)
+    parts = judged(source, CORES_HEADER)
     assert f"This looks like {name}: " in text(parts)
     assert f"See: minnet study --mistake {name}" in text(parts)
     failed, verdicts = faults(parts), catches.caught(MISTAKES[name])
@@ -209,10 +231,10 @@ def test_a_mistake_of_the_gallery_is_recognised_and_the_same_checks_catch_it(gra
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: f"{slip[0]}-{slip[3]}")
-def test_a_slip_is_recognised(graded, slip):
+def test_a_slip_is_recognised(slip):
     name, right, wrong, said = slip
-    [part] = graded(slipped(name, right, wrong))
-    assert said in part.likely and not part.ok, text([part])
+    [found] = judged(slipped(name, right, wrong))
+    assert said in found.likely and not found.ok, text([found])
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -228,35 +250,385 @@ def test_every_slip_can_be_computed_and_is_wrong_in_some_case(name):
     assert wrong >= {*exercise.slips}
 
 
-def test_a_one_sided_difference_and_the_first_of_two_mistakes_are_recognised(graded):
+def test_a_checker_that_moves_x_in_another_way_and_the_first_of_two_mistakes_are_recognised():
     one_sided = slipped("central_differences", "before - h", "before").replace("(2 * h)", "h")
-    assert "one-sided, (f(x + h) - f(x)) / h" in text(graded(one_sided))
+    assert "one-sided, (f(x + h) - f(x)) / h" in text(judged(one_sided))
+    three = "(4 * above - f(x + 2 * h * (np.arange(len(x)) == j)) - 3 * f(x)) / (2 * h)"
+    to_one_side = slipped("central_differences", "before - h", "before")
+    to_one_side = to_one_side.replace("(above - below) / (2 * h)", three)
+    assert [*faults(judged(to_one_side))] == ["each x_j moves alone, up by h and down by h"]
+    kept = slipped("central_differences", "        x[j] = before\n", "")
+    assert "keeps its step" in text(judged(kept))
     both = slipped("softmax", MAX, "").replace("axis=1", "axis=0")
-    assert "This looks like softmax-over-axis-0" in text(graded(both))
+    assert "This looks like softmax-over-axis-0" in text(judged(both))
 
 
-def test_numbers_that_no_known_mistake_gives_are_reported_without_a_guess(graded):
-    [part] = graded("def relu(a): return a * 0.123")
-    assert not part.likely and "h[0, 0] is 0.1845, not 1.5000" in text([part])
-    late = graded("def relu(a): return np.maximum(a, 0) * 1.0000002")
-    assert "is 1.5000003, not 1.5" in text(late)
+def test_numbers_that_no_known_mistake_gives_are_reported_with_their_input_without_a_guess():
+    [found] = judged("def relu(a): return a * 0.123")
+    assert not found.likely and "h[0, 0] is 0.1845, not 1.5000 (a = [1.5000 -0.5000" in text(
+        [found]
+    )
+    late = judged("def relu(a): return np.maximum(a, 0) * 1.0000000002")
+    assert not faults(late)
+    late = judged("def relu(a): return np.maximum(a, 0) * 1.00000002")
+    assert "is 1.50000003" in text(late)
 
 
-def test_every_batch_is_looked_at_and_the_product_with_j_must_not_write_j(graded):
-    one_row = faults(graded("def softmax_jacobian(p): return np.diag(p) - np.outer(p, p)"))
-    assert len(one_row) == 2 and all("(N, K, K)" in claim for claim in one_row)
+def test_every_batch_is_looked_at_and_the_product_with_j_must_not_write_j():
+    one_row = faults(judged("def softmax_jacobian(p): return np.diag(p) - np.outer(p, p)"))
+    assert "(N, K, K)" in next(iter(one_row))
     product = "np.einsum('nik,ni->nk', softmax_jacobian(p), dp)"
-    [(claim, fault)] = faults(graded(f"def softmax_vjp(p, dp): return {product}")).items()
+    [(claim, fault)] = faults(judged(f"def softmax_vjp(p, dp): return {product}")).items()
     assert "K x K" in claim and "numbers are in memory at once" in fault
 
 
-def test_a_changed_input_is_reported_even_if_it_is_put_back_but_for_rounding(graded):
+def test_a_changed_input_is_reported_even_if_it_is_put_back_but_for_rounding():
     claim = "its arguments stay as they are"
-    changed = graded("def relu(a):\n    a[a < 0] = 0\n    return a")
-    assert faults(changed) == {claim: "a[0, 1] is 0, not -0.5000"}
+    changed = judged("def relu(a):\n    a[a < 0] = 0\n    return a")
+    assert faults(changed)[claim] == "a[0, 1] is 0, not -0.5000"
     inexact = slipped("central_differences", "x, h = x.copy(), 1e-5", "h = 1e-5")
     inexact = inexact.replace("x[j] = before\n", "x[j] = (x[j] + 3 * h) - 2 * h\n")
-    assert claim in faults(graded(inexact))
+    assert claim in faults(judged(inexact))
+
+
+# Whole functions, or what stands in the solution and what may stand there instead
+RIGHT = [
+    ("softmax", "z.max(axis=1, keepdims=True)", "np.max(z, -1)[:, None]"),
+    """
+def softmax(logits):  # loops, lists and another name
+    out = np.zeros_like(logits)
+    for n in range(len(logits)):
+        top = max(logits[n])
+        total = sum(np.exp(x - top) for x in logits[n])
+        for k in range(len(logits[n])):
+            out[n, k] = np.exp(logits[n][k] - top) / total
+    return out
+""",
+    """
+def softmax(z):  # in place, on a copy
+    z = z.copy()
+    z -= z.max(1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(1, keepdims=True)
+    return z
+""",
+    """
+def softmax(z):
+    z = z.astype(np.float32)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+""",
+    "def softmax(z): return np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))",
+    "def softmax(z): return 1 / np.exp(z[:, None, :] - z[:, :, None]).sum(axis=2)",
+    "softmax = lambda z: np.array([np.exp(r - r.max()) / np.exp(r - r.max()).sum() for r in z])",
+    """
+def softmax_jacobian(p):
+    if p.ndim == 2:
+        return np.stack([softmax_jacobian(row) for row in p])
+    return np.diag(p) - np.outer(p, p)
+""",
+    "def softmax_jacobian(p):\n    d = np.eye(p.shape[-1])\n"
+    "    return np.einsum('...i,ik->...ik', p, d) - np.einsum('...i,...k->...ik', p, p)",
+    """
+def softmax_jacobian(p):
+    P = np.atleast_2d(p)
+    J = np.empty(P.shape + P.shape[-1:], np.float32)
+    for n, i, k in np.ndindex(J.shape):
+        J[n, i, k] = P[n, i] * (1 - P[n, i]) if i == k else -P[n, i] * P[n, k]
+    return J.reshape(p.shape + p.shape[-1:])
+""",
+    "def softmax_vjp(p, g): return p * g - p * np.einsum('nk,nk->n', p, g)[:, None]",
+    """
+def softmax_vjp(p, dp):  # J entry by entry, never J
+    dz = np.zeros_like(dp)
+    for n, row in enumerate(p.tolist()):
+        for i, pi in enumerate(row):
+            dz[n, i] = pi * (dp[n, i] - sum(x * y for x, y in zip(row, dp[n].tolist())))\\
+                if len(row) < 9 else pi * (dp[n, i] - row @ dp[n])
+    return dz
+""".replace("row @ dp[n]", "np.dot(row, dp[n])"),
+    "def cross_entropy(z, y): return np.logaddexp.reduce(z, axis=1) - z[range(len(y)), y]",
+    "def cross_entropy(z, y): return np.log(np.exp(z - z[range(len(y)), y][:, None] - (s := "
+    "(z - z[range(len(y)), y][:, None]).max(1, keepdims=True))).sum(1)) + s[:, 0]",
+    """
+def cross_entropy(z, y):
+    Y = np.eye(z.shape[1], dtype=np.float32)[y]
+    s = (z - z.max(1, keepdims=True)).astype(np.float32)
+    return -(Y * (s - np.log(np.exp(s).sum(1, keepdims=True)))).sum(1)
+""",
+    "def output_gradient(p, y): return (p - (y[:, None] == np.arange(p.shape[1]))) / p.shape[0]",
+    "def output_gradient(p, y):\n    dp = -np.eye(p.shape[1])[y] / p / len(p)\n"
+    "    return p * (dp - (dp * p).sum(1, keepdims=True))",
+    "def output_gradient(p, y): return (p.astype('f4') - np.eye(p.shape[1], dtype='f4')[y]) / "
+    "np.float32(len(p))",
+    "def softmax_jacobian(p):\n    p = p.astype('f4')\n"
+    "    return p[..., None] * (np.eye(p.shape[-1], dtype='f4') - p[..., None, :])",
+    "def softmax_vjp(p, dp):\n    p, dp = p.astype('f4'), dp.astype('f4')\n"
+    "    return p * (dp - (dp * p).sum(1, keepdims=True))",
+    "def linear_forward(x, w, c): return np.hstack([x, np.ones((len(x), 1))]) @ np.vstack([w, c])",
+    "def linear_forward(h, W, b): return np.einsum('ni,io->no', h, W) + b[None]",
+    "def linear_backward(h, W, da):\n    dW = sum(np.outer(x, d) for x, d in zip(h, da))\n"
+    "    return [dW, sum(da), np.dot(da, W.T)]",
+    "def linear_backward(h, W, da): return tuple(x.astype('f4') for x in "
+    "(np.tensordot(h, da, (0, 0)), np.ones(len(da)) @ da, (W @ da.T).T))",
+    "def relu(a): return a * (a > 0)",
+    "def relu(a): return (a + np.abs(a)) / 2",
+    "def relu(a):\n    a = a.copy()\n    a[a < 0] = 0\n    return a",
+    "relu = np.vectorize(lambda x: max(x, 0.0))",
+    "def relu_backward(dh, a): return dh * np.heaviside(a, 0)",
+    "def relu_backward(g, x):\n    g = g.copy()\n    g[x <= 0] = 0\n    return g",
+    ("training_step", "W1, b1 = W1 -", "L, W1, b1 = np.float32(L), W1 -"),
+    (
+        "training_step",
+        "dz = (p - Y) / len(X)",
+        "dz = p.copy(); dz[range(len(y)), y] -= 1; dz /= len(y)",
+    ),
+    (
+        "training_step",
+        "    Y =",
+        "    X, W1, b1, W2, b2 = (x.astype('f4') for x in (X, W1, b1, W2, b2))\n    Y =",
+    ),
+    ("central_differences", "1e-5", "np.finfo(float).eps ** (1 / 3)"),
+    ("central_differences", "1e-5", "1e-6"),
+    """
+def central_differences(g, at):
+    h = 1e-5 * np.maximum(1, abs(at))
+    E = np.diag(h)
+    return np.array([(g(at + e) - g(at - e)) / (2 * e.sum()) for e in E])
+""",
+    """
+def central_differences(f, x):  # from four points
+    h, I = 2e-4, np.eye(len(x))
+    near = [f(x + h * e) - f(x - h * e) for e in I]
+    far = [f(x + 2 * h * e) - f(x - 2 * h * e) for e in I]
+    return (8 * np.array(near) - far) / (12 * h)
+""",
+]
+IN_PLACE = ("central_differences", "x, h = x.copy(), 1e-5", "h = 1e-5")
+WRONG = [
+    # what keeps exp from overflowing, but not everywhere
+    ("softmax", "z.max(axis=1, keepdims=True)", "z.mean(axis=1, keepdims=True)"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "z.min(axis=1, keepdims=True)"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "np.median(z, axis=1, keepdims=True)"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "z.max()"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "z[:, :1]"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "abs(z).max(axis=1, keepdims=True)"),
+    ("softmax", "z.max(axis=1, keepdims=True)", "700"),
+    ("softmax", MAX, ".clip(-700, 700)"),
+    ("softmax", "np.exp(z", "np.exp(.5 * z"),
+    ("softmax", "np.exp(", "np.exp2("),
+    ("softmax", " / e", " / len(e) / e"),
+    ("softmax", "return e", "return 1e-8 + e"),
+    ("softmax", f"e.{SUM}", f"(e.{SUM} + 1e-7)"),
+    ("softmax", "return e", "return (e == e.max(1, keepdims=True))"),
+    "def softmax(z): return np.full(z.shape, 1 / z.shape[1])",
+    "seen = {}\ndef softmax(z):\n    e = np.exp(z - z.max(1, keepdims=True))\n"
+    "    return seen.setdefault(z.shape, e / e.sum(1, keepdims=True))",
+    ("softmax_jacobian", "np.eye(p.shape[-1]) - ", "1 - "),
+    ("softmax_jacobian", "np.eye(p.shape[-1])", "np.eye(len(p))"),
+    ("softmax_jacobian", "p[..., None, :])", "p[..., :, None])"),
+    ("softmax_jacobian", "return", "return -"),
+    ("softmax_jacobian", "p[..., :, None] *", "p[..., None, :] *"),
+    ("softmax_jacobian", "return p", "return 2 * p"),
+    "def softmax_jacobian(p): return (p * (1 - p))[..., None] * np.eye(p.shape[-1])",
+    "def softmax_jacobian(p): return np.diag(p) - np.outer(p, p)",
+    "def softmax_jacobian(p): return p[..., None] * (np.eye(p.shape[-1]) - p.mean())",
+    ("softmax_vjp", "axis=1, keepdims=True", ""),
+    ("softmax_vjp", "axis=1", "axis=0"),
+    ("softmax_vjp", "(dp * p)", "dp"),
+    ("softmax_vjp", "p * (dp -", "(dp -"),
+    ("softmax_vjp", "dp - (", "dp + ("),
+    ("softmax_vjp", "p * (dp", "p * (1 - p) * (dp"),
+    "def softmax_vjp(p, dp): return p * (1 - p) * dp",
+    "def softmax_vjp(p, dp): return p - (dp < 0)",
+    ("cross_entropy", "np.exp(z).sum(axis=1))", "np.exp(z).sum(axis=1) + 1e-8)"),
+    ("cross_entropy", "np.exp(z).sum", "np.exp(z).mean"),
+    ("cross_entropy", "return ", "return -"),
+    ("cross_entropy", "z[np.arange(len(y)), y]", "z[:, y].T[0]"),
+    ("cross_entropy", "z[np.arange(len(y)), y]", "z.max(1)"),
+    ("cross_entropy", LOSS, f"-np.log(np.maximum({P_TRUE}, 1e-300))"),
+    ("cross_entropy", LOSS, f"-np.log({P_TRUE}).clip(-1000)"),
+    ("cross_entropy", "z - z.max(axis=1, keepdims=True)", "z - z.mean(axis=1, keepdims=True)"),
+    (
+        "cross_entropy",
+        "return",
+        "return 1.5 *",
+    ),
+    ("output_gradient", "-= 1", "+= 1"),
+    ("output_gradient", "-= 1", "-= 0.99"),
+    ("output_gradient", "/ len(y)", "/ (y.max() + 1)"),
+    ("output_gradient", "/ len(y)", ""),
+    ("output_gradient", "[np.arange(len(y)), y]", "[:, y]"),
+    ("output_gradient", "return dz", "return (p > 1e-12) * dz"),
+    ("output_gradient", "p.copy()", "p * (1 - p)"),
+    "def output_gradient(p, y): return (p - np.eye(y.max() + 1)[y]) / len(y)",
+    "seen = []\ndef output_gradient(p, y):\n    seen.append(p)\n"
+    "    return (seen[0] - np.eye(p.shape[1])[y]) / len(y)",
+    ("linear_forward", " + b", " - b"),
+    ("linear_forward", " + b", " + b.mean()"),
+    ("linear_forward", "@ W", "@ np.abs(W)"),
+    ("linear_backward", "da.sum(axis=0)", "da.sum(axis=0) / len(da)"),
+    ("linear_backward", "h.T @ da", "h.T @ da / len(da)"),
+    ("linear_backward", "da.sum(axis=0)", "da[0]"),
+    ("linear_backward", "da.sum(axis=0)", "da.sum()"),
+    ("linear_backward", "da @ W.T", "(da @ W.T) * (h > 0)"),
+    # values from another pass
+    "seen = {}\ndef linear_backward(h, W, da):\n    before = seen.get(W.shape, W)\n"
+    "    seen[W.shape] = W\n    return h.T @ da, da.sum(0), da @ before.T",
+    "seen = {}\ndef linear_backward(h, W, da):\n    h = seen.setdefault(h.shape, h)\n"
+    "    return h.T @ da, da.sum(0), da @ W.T",
+    "seen = {}\ndef linear_backward(h, W, da):\n    dW = seen[W.shape] = "
+    "seen.get(W.shape, 0) + h.T @ da\n    return dW, da.sum(0), da @ W.T",
+    "seen = {}\ndef relu_backward(dh, a):\n    return dh * (seen.setdefault(a.shape, a) > 0)",
+    ("relu", "a, 0)", "a, 0.01 * a)"),
+    ("relu", "a, 0)", "a, 1e-6)"),
+    ("relu", "a > 0, a", "a > 0, np.minimum(a, 6)"),
+    ("relu_backward", "a > 0", "a != 0"),
+    ("relu_backward", "a > 0", "a > 1e-2"),
+    ("relu_backward", "a > 0", "dh > 0"),
+    ("relu_backward", "dh, 0", "1, 0"),
+    ("relu_backward", "dh, 0", "dh, 0.01 * dh"),
+    ("training_step", "(a > 0)", "(a >= 0)"),
+    ("training_step", "(a > 0)", "1"),
+    ("training_step", "/ len(X)", ""),
+    ("training_step", ".mean()", ".sum()"),
+    ("training_step", "np.log(np.exp(s).sum(axis=1))", "np.log(np.exp(s).sum(axis=1) + 1e-6)"),
+    ("training_step", "W1 - learning_rate", "W1 + learning_rate"),
+    ("training_step", "b2 - learning_rate", "b2 - 0.5"),
+    (
+        "training_step",
+        "s = z - z.max(axis=1, keepdims=True)",
+        "s = z - z.mean(axis=1, keepdims=True)",
+    ),
+    ("training_step", "h.T @ dz", "np.abs(h.T) @ dz * (1 + 1e-8)"),
+    ("training_step", "return L", "L = L + 0.001 * (W2 ** 2).sum()\n    return L"),
+    ("training_step", "    Y = ", "    W2 -= 0; W1 += 0; b1 *= 1.1\n    Y = "),
+    # steps too coarse or too fine, one-sided, of another point, and parameters left moved
+    *[("central_differences", "1e-5", h) for h in ("1e-3", "1e-4", "5e-5", "1e-9", "1e-12", "0.1")],
+    ("central_differences", "before - h", "before"),
+    ("central_differences", "before + h", "before + 2 * h"),
+    ("central_differences", "above - below", "below - above"),
+    (*IN_PLACE, "        x[j] = before\n", ""),
+    (*IN_PLACE, "        x[j] = before\n", "        x[j] += h\n"),
+    ("central_differences", "1e-5", "1e-3 * abs(x).max()"),
+    ("relu", "a > 0", "a > 1e-6"),
+    *[
+        f"def central_differences(f, x):\n    h, I = {h}, np.eye(len(x))\n"
+        "    return np.array([(f(x + h * e) - f(x)) / h for e in I])"
+        for h in ("1e-8", "1e-7", "5e-9", "1e-9")
+    ],
+    "def central_differences(f, x):\n    h, I = 1e-5, np.eye(len(x))\n"
+    "    return np.array([(f(x) - f(x - h * e)) / h for e in I])",
+    "def central_differences(f, x): return f.gradient(x)",
+    "def central_differences(f, x):\n    h, I = 1e-5, np.eye(len(x))\n"
+    "    return np.array([(f(x + h * e) - f(x - h * e)) / 2 / h for e in I]).astype('f2')",
+    "def central_differences(f, x): return np.zeros(len(x))",
+]
+
+
+def made(solution):
+    """The text of a solution of these lists."""
+    if isinstance(solution, str):
+        return solution
+    name, *changes = solution
+    source = SOLUTIONS[name]
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        assert old in source, (name, old)
+        source = source.replace(old, new)
+    return source
+
+
+@pytest.mark.parametrize("solution", RIGHT, ids=str)
+def test_a_right_solution_is_accepted_in_any_style(solution):
+    [found] = judged(made(solution), "import numpy as np\n")
+    assert found.ok, text([found])
+
+
+@pytest.mark.parametrize("solution", WRONG, ids=str)
+def test_a_wrong_solution_is_refused(solution):
+    assert len(WRONG) >= 60 and len(RIGHT) >= 20
+    [found] = judged(made(solution), "import numpy as np\n")
+    assert not found.ok
+
+
+class Mutation(ast.NodeTransformer):
+    """Changes the nth place where an operator, comparison, number, sign or function can be other;
+    `count` is how many places there were."""
+
+    OTHER: ClassVar = {
+        ast.Add: ast.Sub,
+        ast.Sub: ast.Add,
+        ast.Mult: ast.Div,
+        ast.Div: ast.Mult,
+        ast.MatMult: ast.Mult,
+        ast.Gt: ast.GtE,
+        ast.GtE: ast.Gt,
+    }
+    NAMES: ClassVar = {
+        "max": "min",
+        "maximum": "minimum",
+        "exp": "exp2",
+        "log": "log2",
+        "sum": "mean",
+    }
+
+    def __init__(self, n):
+        self.n, self.count = n, 0
+
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        changes = []
+        if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in self.OTHER:
+            changes.append(("op", self.OTHER[type(node.op)]()))
+        if isinstance(node, ast.Compare) and type(node.ops[0]) in self.OTHER:
+            changes.append(("ops", [self.OTHER[type(node.ops[0])]()]))
+        if isinstance(node, ast.Constant) and node.value in (0, 1, 2, 1e-5):
+            changes += [
+                ("value", node.value + 1),
+                ("value", 1 - node.value),
+                ("value", -node.value),
+            ]
+        if isinstance(node, ast.Attribute):
+            changes += [("attr", self.NAMES[node.attr])] if node.attr in self.NAMES else []
+            changes += [("attr", "real")] if node.attr == "T" else []
+        for field, other in changes:
+            if self.count == self.n:
+                setattr(node, field, other)
+            self.count += 1
+        if isinstance(node, ast.Return | ast.Assign) and not isinstance(node.value, ast.Tuple):
+            if self.count == self.n:
+                node.value = ast.UnaryOp(ast.USub(), node.value)
+            self.count += 1
+        return node
+
+
+def mutants(name):
+    """Every text that is one small change away from the right solution."""
+    n, last = 0, 1
+    while n < last:
+        mutation = Mutation(n)
+        tree = ast.fix_missing_locations(mutation.visit(ast.parse(SOLUTIONS[name])))
+        n, last = n + 1, mutation.count
+        yield ast.unparse(tree)
+
+
+def values(text, name, case):
+    exec(text, made := {"np": np})
+    return made[name](*copy.deepcopy(case))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_mutant_is_refused_unless_its_values_are_the_same(name):
+    tried = {*mutants(name)} - {ast.unparse(ast.parse(SOLUTIONS[name]))}
+    passed = [mutant for mutant in tried if judged(mutant, "import numpy as np\n")[0].ok]
+    rng, exercise = np.random.default_rng(0), EXERCISES[name]
+    for sizes in ((7, 6, 5), (1, 4, 2), (6, 6, 6)):
+        for large in (False, True):
+            case = drawn(exercise, rng, large, *sizes)
+            for mutant in passed:
+                got = values(mutant, name, case)
+                assert not _difference(exercise.returns, exercise.right(*case), got), mutant
+    assert len(passed) < len(tried) / 2
 
 
 LONG = "ValueError('two\\nlines \\x1b[31m' + 'x' * 999)"
@@ -267,26 +639,127 @@ LAYER = "def linear_backward(h, W, da): return"
 @pytest.mark.parametrize(
     ("solution", "said"),
     [
-        ("def softmax(z): pass", "p: expected an array (3, 3) of float64, got None (is there a re"),
+        ("def softmax(z): pass", "expected p, got None (is there a return?)"),
         ("def softmax(z): return z.tolist()", "got a list of 3"),
-        ("def softmax(z): return z[0]", "got an array (3,) of float64"),
+        (
+            "def softmax(z): return z[0]",
+            "p: expected an array (3, 3) of float64, got an array (3,)",
+        ),
         ("def softmax(z): return (z * 0).astype(int)", "got an array (3, 3) of int64"),
+        ("def softmax(z): return z.astype('f2')", "got an array (3, 3) of float16"),
+        ("def softmax(z): return z + 0j", "got an array (3, 3) of complex128"),
+        ("def softmax(z): return z.astype(str)", "got an array (3, 3) of <U32"),
+        ("def softmax(z): return z.astype(object)", "got an array (3, 3) of object"),
+        ("def softmax(z): return np.zeros((3000, 3000))", "got an array (3000, 3000) of float64"),
+        ("def softmax(z): return 'p'", "got a value of type str"),
+        ("def softmax(z): yield z", "got a value of type generator"),
         ("def softmax(z): return np.full(z.shape, np.nan)", "p[0, 0] is nan, not "),
         ("def softmax(): return 1", "TypeError: softmax() takes 0 positional arguments but 1 was"),
         ("def softmax(z):\n    return z / missing", "name 'missing' is not defined (line 7)"),
         ("def softmax(z):\n    import sys\n    sys.exit()", "SystemExit (line 8)"),
+        ("def softmax(z): raise KeyboardInterrupt('x')", "KeyboardInterrupt: x (line 6)"),
         ("def softmax(z): return softmax(z)", "RecursionError: maximum recursion depth exceeded"),
+        (
+            "def softmax(z):\n    while True: print('x' * 999)",
+            "prints more than 100,000 characters",
+        ),
         (f"def softmax(z):\n    raise {LONG}", "ValueError: two lines \\x1b[31mxxx"),
-        ("def softmax(z): input('p? ')", "EOFError"),
         (f"{UNPRINTABLE}def softmax(z): raise E", "E (line 8)"),
         (f"{LAYER} h.T @ da, da.sum(axis=0)", "expected dW, db, dh, got a tuple of 2"),
-        ("def training_step(*args): return args[:5]", "L: expected one number (float64), got an"),
+        ("def training_step(*args): return args[:5]", "L: expected one number of float64, got an"),
     ],
 )
-def test_a_broken_function_ends_in_a_line(graded, solution, said):
-    parts = graded(solution)
+def test_a_broken_function_ends_in_a_line(solution, said):
+    parts = judged(solution)
     assert said in text(parts)
-    assert all(len(fault) < 250 for fault in faults(parts).values())
+    assert all(len(fault) < 450 for fault in faults(parts).values())
+
+
+ANYWHERE = "for fd in range(3, 99):\n    with contextlib.suppress(OSError): "
+FORGED = {"returned": 1, "got": "p", "printed": "", "held": 0, "error": ""}
+HOSTILE = [
+    ("os._exit(0)", "its process ended with exit code 0"),
+    ("sys.exit(0)", "SystemExit: 0"),
+    ("raise KeyboardInterrupt('x')", "KeyboardInterrupt: x"),
+    ("ctypes.string_at(0)", "its process ended with SIGSEGV"),
+    ("os.abort()", "its process ended with SIG"),
+    ("while True: pass", "no answer within 1 s; does a loop never end?"),
+    ("while True: os.write(1, bytes(9999))", "no answer within 1 s"),
+    ("threading.Event().wait()", "no answer within 1 s"),
+    ("while True:\n    with contextlib.suppress(BaseException): os.fork()", "no answer within 1 s"),
+    ("np.ones(10**9)", "MemoryError"),
+    ("os.closerange(3, 99)", "no answer: its process ended with"),
+    ("input('p? ')", "EOFError"),
+    (f"{ANYWHERE}os.write(fd, b'garbage' * 99)", grading.NO_ANSWER),
+    (f"{ANYWHERE}os.write(fd, (2**60).to_bytes(8, 'big') + b'{{}}')", grading.NO_ANSWER),
+    (f"{ANYWHERE}os.write(fd, (5).to_bytes(8, 'big') + b'[1] \\n')", grading.NO_ANSWER),
+    (f"{ANYWHERE}os.write(fd, (3).to_bytes(8, 'big') + b'{{}}\\n')", grading.NO_ANSWER),
+    (f"{ANYWHERE}os.write(fd, runner.packed({FORGED}, []))", "expected h, got p"),
+    (f"{ANYWHERE}os.write(fd, runner.packed({FORGED}, [np.ones(9)] * 2))", "got an array (9,)"),
+    ("open('f', 'wb').write(bytes(99 << 20))", "File too large"),
+    ("from minnet import softmax", "minnet holds the answers"),
+]
+USED = "import atexit, contextlib, ctypes, os, signal, sys, threading, time\n"
+USED += "sys.path.append('/'); runner = sys.modules['__main__']\n"
+
+
+def indented(code):
+    return "".join(f"    {line}\n" for line in code.splitlines())
+
+
+@pytest.mark.parametrize(("code", "said"), HOSTILE, ids=lambda x: x.replace("\n", " "))
+def test_whatever_a_function_does_it_has_its_verdict(
+    graded, tmp_path, capsys, monkeypatch, code, said
+):
+    monkeypatch.setattr(grading, "SECONDS", 1 if "within 1 s" in said else 20)
+    parts = graded(f"{USED}def relu(a):\n{indented(code)}    return np.maximum(a, 0)\n")
+    assert said in text(parts) and not parts[0].ok
+    (tmp_path / "solution.py").write_text(f"import numpy as np\n{USED}{code}")
+    if "while" in code or "minnet" in code or "_exit" in code:  # at the top of the file
+        assert cli.main(["study", "--grade", str(tmp_path / "solution.py")]) == 1
+        printed = capsys.readouterr()
+        assert not printed.out and "does not run: " in printed.err and said in printed.err
+
+
+ESCAPES = "os.fork() == 0 and (os.setsid(), os.fork() == 0 and time.sleep(999), os._exit(0))"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "atexit.register(os._exit, 0)",
+        ESCAPES,
+        "threading.Thread(target=time.sleep, args=[999]).start()",
+        "for module in list(sys.modules.values()):\n"
+        "    for name in ('isclose', '_difference', 'EXERCISES'):\n"
+        "        hasattr(module, name) and setattr(module, name, lambda *_: True)",
+        "os.kill(0, signal.SIGCONT)",
+    ],
+)
+def test_what_a_file_patches_or_leaves_behind_changes_no_verdict(
+    graded, tmp_path, monkeypatch, code
+):
+    (folder := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    right = f"{USED}{code}\n" + SOLUTIONS["relu"] + SOLUTIONS["linear_forward"]
+    parts = graded(right + "def softmax(z): return z\n")
+    assert [each.ok for each in parts] == [False, True, True], text(parts)
+    assert not [*folder.iterdir()]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # another user's, or it has ended
+            assert folder not in (process / "cwd").readlink().parents
+
+
+@pytest.mark.parametrize(
+    "code", ["while True: f(x)", "f(x[:1])", "f(x * 1j)", "f('x')", "f([x, x])"]
+)
+def test_the_function_of_an_exercise_is_asked_in_time_and_for_points_alone(
+    graded, monkeypatch, code
+):
+    monkeypatch.setattr(grading, "SECONDS", 1 if "while" in code else 20)
+    [found] = graded(f"def central_differences(f, x):\n    {code}\n    return x")
+    said = "no answer within" if "while" in code else "Error: f takes an array ("
+    assert said in text([found]) and not found.ok
 
 
 @pytest.mark.parametrize(
@@ -297,41 +770,52 @@ def test_a_broken_function_ends_in_a_line(graded, solution, said):
         (b"import sys\nsys.exit(0)\n", "SystemExit: 0 (line 2)"),
         (b"\x00", "Error"),
         (b"", "has no function of an exercise: softmax, softmax_jacobian, softmax_vjp"),
-        (b"from minnet.core.softmax import softmax", "has no function of an exercise"),
-        (None, "cannot be read"),
+        (b"from numpy import maximum as relu", "has no function of an exercise"),
+        (b"#" * (1 << 20) + b"\n", "is longer than"),
+        ("missing", "cannot be read: No such file"),
+        ("folder", "cannot be read: Is a directory"),
+        ("FIFO", "is not a regular file"),
+        ("device", "is not a regular file"),
     ],
+    ids=str,
 )
 def test_a_broken_file_ends_in_a_line(tmp_path, capsys, content, said):
     path = tmp_path / "solution.py"
-    if content is not None:
+    if isinstance(content, bytes):
         path.write_bytes(content)
-    assert cli.main(["study", "--grade", str(path)]) == 2
+    else:
+        makes = {"folder": path.mkdir, "FIFO": lambda: os.mkfifo(path)}
+        makes |= {"device": lambda: path.symlink_to("/dev/zero"), "missing": str}
+        makes[content]()
+    assert cli.main(["study", "--grade", str(path)]) == 1
     printed = capsys.readouterr()
     assert not printed.out and said in printed.err and printed.err.count("\n") == 1
 
 
-def test_what_a_solution_prints_and_warns_of_is_not_seen_and_changes_nothing(graded, capsys):
-    noisy = "import warnings\nprint('noise')\nwarnings.warn('noise')\nnp.seterr(all='raise')\n"
-    noisy += "def relu(a):\n    print('noise')\n    return np.maximum(a, 0) + 0 / np.ones(1)"
+def test_what_a_solution_prints_is_shown_and_what_it_warns_of_is_not(graded, capsys):
+    noisy = "import warnings\nwarnings.warn('noise')\nnp.seterr(all='raise')\n"
+    noisy += "def relu(a):\n    print('a is\x1b[31m', a.shape)\n"
+    noisy += "    return np.maximum(a, 0) + 0 / np.ones(1)"
     before = np.geterr()
-    assert not faults(graded(noisy))
-    assert (capsys.readouterr(), np.geterr()) == (("", ""), before)
+    [found] = graded(noisy)
+    assert found.ok and (capsys.readouterr(), np.geterr()) == (("", ""), before)
+    assert "printed: a is\\x1b[31m (2, 3)" in lines([found])
 
 
 def test_all_exercises_have_stubs_right_solutions_pass_and_a_file_holds_any(graded, tmp_path):
     stubs = "\n".join(path.read_text(encoding="utf-8") for path in STUBS)
     assert re.findall(r"^def (\w+)", stubs, re.MULTILINE) == list(EXERCISES) == list(SOLUTIONS)
     point = "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: float\n"
-    parts = graded(point + TEXT, "from __future__ import annotations\n" + HEADER)
-    assert [part.name for part in parts if part.ok] == list(SOLUTIONS), text(parts)
+    parts = graded(point + TEXT)
+    assert [each.name for each in parts if each.ok] == list(SOLUTIONS), text(parts)
     assert cli.main(["study", "--grade", str(tmp_path / "solution.py")]) == 0
     parts = graded(SOLUTIONS["relu"] + "def relu_backward(dh, a): return dh")
-    assert [part.ok for part in parts] == [True, False]
+    assert [each.ok for each in parts] == [True, False]
 
 
-def test_output_fits_100_columns_and_has_colour_only_on_demand(graded):
+def test_output_fits_100_columns_and_has_colour_only_on_demand():
     wrong = [SOLUTIONS[name].replace("return ", "return 2 * ") for name in ("softmax", "relu")]
-    parts = graded("".join(wrong) + f"def softmax_vjp(p, dp): raise {LONG}")
+    parts = judged("".join(wrong) + f"def softmax_vjp(p, dp): raise {LONG}")
     plain, coloured = lines(parts), lines(parts, colour=True)
     assert max(map(len, plain)) <= 100 and "\x1b" not in "".join(plain)
     assert "\x1b[31mno\x1b[0m" in "".join(coloured)

@@ -13,8 +13,9 @@ def central_differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.n
     """The gradient df/dx (n,) of f at x (n,): entry j is (f(x + h e_j) - f(x - h e_j)) / 2h, where
     e_j moves x_j alone.
 
-    Choose h: the formula is off by about h^2, and rounding by about 1e-16 f / h. 7 digits must be
-    right, even where f is 100. x is float64, and must be the same in the end, to the last bit.
+    Choose h: the formula is off by h^2 / 6 times f's third derivative, and rounding by about
+    1e-16 f / h. 7 digits must be right where f is 100, and where f is sin(30 x). x is float64, and
+    must be the same in the end, to the last bit.
 
     >>> central_differences(lambda x: x[0] ** 2 + 3 * x[1], np.array([2.0, 1.0])).round(6)
     array([4., 3.])

@@ -7,5 +7,6 @@ mistakes   classic mistakes, each a change of one line of the core
 catches    which checks catch them
 exercises  what the functions of docs/exercises must return
 grade      a solution, checked
+runner     the process in which a solution runs
 text       arrays, tables and colour on 100 columns
 """

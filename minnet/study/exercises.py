@@ -4,7 +4,6 @@ The right numbers are the core's own. The wrong ones are those of the core, or o
 file, with a mistake of the gallery (mistakes.py) in it, or with a slip too small for the gallery.
 """
 
-import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from minnet.study.catches import I, Z, measured_J
 from minnet.study.check import Loss
 from minnet.study.mistakes import MISTAKES, Change, Function, swapped
 
-Claim = Callable[[Function], tuple[str, Any, Any]]
+Claim = Callable[[Any], tuple[str, Any, Any]]
 
 
 class WrongError(Exception):
@@ -38,6 +37,8 @@ class Exercise:
     slips   texts, old and new, that make the source of `of` wrong, under what to say of each
     claims  what must hold for a function f, right or not: names of what is compared, expected, got
     advice  what a wrong function f itself shows
+
+    A number may be off by `tolerances` of the largest one: if float64 comes, and if float32 does.
     """
 
     right: Function
@@ -47,6 +48,7 @@ class Exercise:
     claims: dict[str, Claim] = field(default_factory=dict)
     of: Function | None = None  # None: of `right`
     advice: Callable[[Function], str] = lambda f: ""
+    tolerances: tuple[float, float] = (1e-9, 1e-5)
 
     @property
     def returns(self) -> str:
@@ -131,26 +133,13 @@ def measured_dz(softmax: Function) -> NDArray:
     return differences(lambda z: -(T3 * np.log(softmax(z))).sum(), A3)
 
 
-def never_writes_J(f: Function) -> tuple[str, int, int]:
+def never_writes_J(f: Any) -> tuple[str, int, int]:
     """Nothing to compare; raises WrongError if the product with J holds K x K numbers."""
     p, dp = np.full((1, 500), 1 / 500), np.arange(500)[None] / 500
-    tracemalloc.start()
-    try:
-        f(p, dp)
-        held = tracemalloc.get_traced_memory()[1] // p.itemsize
-    finally:
-        tracemalloc.stop()
-    if held > 500**2 / 2:
+    f(p, dp)
+    if (held := f.held // p.itemsize) > 500**2 / 2:
         raise WrongError(f"{held:,} numbers are in memory at once; p has 500")
     return "dz", 0, 0
-
-
-def linear_differences(f: Function) -> tuple[str, Any, Any]:
-    """What linear_backward returns, beside differences of L = sum(c * a)."""
-    dW = differences(lambda W: (B4 * (A4 @ W)).sum(), B3)
-    db = differences(lambda b: (B4 * (A4 + b)).sum(), B3[0])
-    dh = differences(lambda h: (B4 * (h @ B3)).sum(), A4)
-    return "dW, db, dh", (dW, db, dh), f(A4, B3, B4)
 
 
 def twenty_losses(f: Function) -> NDArray:
@@ -168,39 +157,89 @@ def near_100(x: NDArray) -> Any:
     return 100 + np.exp(x).sum()
 
 
+def near_a_bend(x: NDArray) -> Any:
+    """A function whose third derivative is 900 times its first."""
+    return np.sin(30 * x).sum()
+
+
 def advice_on_loss(f: Function) -> str:
     """What a loss shows that is right until p is very small."""
-    clipped = f(LARGE, Y3)[0] < 999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
+    clipped = f(FAR, Y3)[0] < 9999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
     return "p is kept away from 0 before its log; the loss must come from z itself" * bool(clipped)
 
 
-def advice_on_steps(f: Function) -> str:
-    """What the points show at which a gradient checker calls its function."""
+def steps(f: Any) -> NDArray:
+    """How far x_j is moved (points, n) by a gradient checker f. Where nothing moves is left out."""
     points: list[NDArray] = []
 
     def asked(x: NDArray) -> Any:
         points.append(x.copy())
         return near_100(x)
 
-    f(asked, POINT.copy())
-    moves = np.array(points) - POINT
-    moved = np.abs(moves) > 1e-13
-    h = np.abs(moves[moved]).max(initial=0)
-    if (moved.sum(axis=1) > 1).any():
-        return "an entry of x keeps its step while the next one moves: restore it first"
-    if h == 0:
-        return "x never moves, or by less than its own rounding"
-    if (moves < -1e-13).any() != (moves > 1e-13).any():
-        return "one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2"
-    if h < 3e-7:
+    f.raw(asked, POINT)
+    moves = np.reshape(points, (-1, POINT.size)) - POINT
+    moves[np.abs(moves) < 1e-13] = 0  # put back, but for rounding
+    return moves[moves.any(axis=1)]
+
+
+def moves_both_ways(f: Function) -> tuple[str, Any, Any]:
+    """The largest steps up and down of each x_j; raises WrongError if x_j does not move alone."""
+    moves = steps(f)
+    if (np.count_nonzero(moves, axis=1) > 1).any():
+        text = "an entry of x keeps its step while the next one moves: restore it first"
+        raise WrongError(text)
+    up, down = moves.max(axis=0, initial=0), -moves.min(axis=0, initial=0)
+    if not (up + down).all():
+        raise WrongError("x never moves, or by less than its own rounding")
+    if not np.allclose(up, down, 1e-3, 0):
+        text = "one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2"
+        raise WrongError(text)
+    return "h", 0, 0
+
+
+def advice_on_steps(f: Function) -> str:
+    """What is wrong with the largest step."""
+    h = np.abs(steps(f)).max(initial=0)
+    if 0 < h < 3e-7:
         return f"h = {h:.0e} is too small: rounding is off by precision/h; try 1e-5"
-    return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-4 else ""
+    return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-5 else ""
+
+
+def a_function(c: NDArray) -> Function:
+    """A function of as many numbers as c has."""
+    return lambda x: (c * np.sin(x)).sum() + x @ x
+
+
+# Shapes of arguments by name: N rows, D inputs, n units, K classes; what becomes of their numbers
+SHAPES = {"z": "NK", "p": "NK", "dp": "NK", "y": "NK", "X": "ND", "h": "ND", "W": "DK", "b": "K"}
+SHAPES |= {"a": "NK", "dh": "NK", "da": "NK", "W1": "Dn", "b1": "n", "W2": "nK", "b2": "K"}
+SHAPES |= {"x": "D", "f": "D", "learning_rate": ""}
+MADE: dict[str, Function] = {
+    "p": lambda x: core.softmax(2 * x),
+    "y": lambda x: x.argmax(axis=1),
+    "x": lambda x: x * np.where(np.arange(len(x)), 1, 1e-7),  # (x_0 + h) - h is not x_0
+    "f": a_function,
+    "learning_rate": lambda x: float(abs(x)),
+}
+SIZES = ((3, 3, 3), (1, 3, 2), (4, 2, 3), (2, 5, 4), (5, 4, 2), (3, 3, 3))
+
+
+def drawn(exercise: Exercise, rng: np.random.Generator, large: bool, *sizes: int) -> tuple:
+    """Random arguments for N, D and K; `large` z and a are of some 10,000, and whole numbers, which
+    float32 can hold."""
+    axes, args = dict(zip("NDKn", (*sizes, sizes[-1] + 1), strict=True)), list[Any]()
+    for name, parameter in signature(exercise.right).parameters.items():
+        if parameter.default is parameter.empty:
+            x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
+            x = (1e4 * x).round() if large and name in ("z", "a") else x
+            args.append(MADE.get(name, np.asarray)(x))
+    return tuple(args)
 
 
 # Cases; where N = K, or a W is square, wrong shapes are no error
 A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
 A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
-LARGE = np.array([[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0], [-1000.0, 0.0, 3.0]])
+FAR = np.array([[0, 1e4, 0], [9999, 1e4, -1e4], [-1e4, 0, 3]])
 P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
 Y3, Y4, POINT = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.array([0.7, -1.2, 2.5])
 A, DH = np.array([[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]]), B3[:2]
@@ -212,7 +251,6 @@ DP3 = core.loss_gradient(P3, T3)
 # by differences
 DZ = measured_dz(core.softmax)
 DZ4 = differences(lambda z: core.cross_entropy(z, Y4).mean(), A4)
-DA = differences(lambda a: (DH * np.maximum(a, 0)).sum(), A)
 
 ALL = (
     Exercise(
@@ -220,9 +258,8 @@ ALL = (
         "p: shape (N, K)",
         {
             "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": (A3,),
-            "4 rows of 3 classes": (A4,),
-            "logits that are whole numbers": (np.array([[1, 2, 3], [0, 0, 4]]),),
-            "large logits, up to 1000": (LARGE,),
+            "logits that are equal, and one row": (np.ones((1, 4)),),
+            "logits of 10,000, -10,000, and one far above the rest": (FAR,),
         },
         {
             "softmax-over-axis-0": ("(exp, axis=-1", "(exp, axis=0"),
@@ -230,6 +267,10 @@ ALL = (
             "exp is not divided by its sum": ("np.divide(exp, total, out=exp)", "exp"),
             "np.exp(z) is not divided by its sum": ("z = np.asarray(z)", "return (np.exp(z),)"),
             "this is log p": ("return ", "return log_p, "),
+            "the mean is subtracted, which may be far below the largest logit": (
+                "np.maximum.reduce(z, axis=-1, keepdims=True)",
+                "z.mean(-1, keepdims=True)",
+            ),
         },
         {
             "rows of p sum to 1": lambda f: ("row sum", np.ones(4), f(A4).sum(axis=1)),
@@ -246,7 +287,6 @@ ALL = (
             "4 classes": (np.array([0.4, 0.1, 0.2, 0.3]),),
             "1 class": (np.ones(1),),
             "J (N, K, K) for p (N, K), 4 rows of 3 classes": (P4,),
-            "J (N, K, K) for p (N, K), 3 rows of 3 classes": (P3,),
         },
         {
             "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
@@ -290,9 +330,8 @@ ALL = (
         "losses: shape (N,)",
         {
             "-log p of the true class, 3 rows of 3 classes": (A3, Y3),
-            "4 rows of 3 classes": (A4, Y4),
             "log K where all logits are equal": (np.zeros((2, 5)), np.array([0, 3])),
-            "logits 1000 apart": (LARGE, Y3),
+            "logits 10,000 apart": (FAR, Y3),
         },
         {
             "p underflows to 0; use z itself": ("log_softmax(z)", "np.log(np.exp(log_softmax(z)))"),
@@ -329,7 +368,6 @@ ALL = (
         "a: shape (N, n_out)",
         {
             "a = h @ W + b, 3 rows, 3 in, 3 out": (A3, B3, C3[0]),
-            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B3[0, :2]),
         },
         {
             "W is transposed; it has a row for each unit that enters": ("@ W", "@ W.T"),
@@ -343,7 +381,6 @@ ALL = (
         "dW, db, dh: shape (n_in, n_out), (n_out,), (N, n_in)",
         {
             "dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": (A3, B3, C3),
-            "4 rows, 3 in, 2 out": (A4, B3[:, :2], B4[:, :2]),
         },
         {
             "missing-transpose": ("W.T", "W"),
@@ -356,12 +393,15 @@ ALL = (
                 " da / len(h), 1 / len(h) *",
             ),
         },
-        {"differences of L = sum(c * a), whose da is c": linear_differences},
     ),
     Exercise(
         relu,
         "h: shape as a",
-        {"h = max(a, 0), on both sides of 0": (A,), "at 0": (A * (A > 1),)},
+        {
+            "h = max(a, 0), on both sides of 0": (A,),
+            "at 0": (A * (A > 1),),
+            "next to 0": (A * 1e-12,),
+        },
         {
             "the slope, not h": ("np.maximum(a, 0)", "(a > 0) * 1.0"),
             "|a|, not max(a, 0)": ("(a, 0)", "(a, -a)"),
@@ -373,6 +413,7 @@ ALL = (
         {
             "da = dh where a > 0, else 0": (DH, A),
             "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
+            "a next to 0": (DH, A * 1e-12),
         },
         {
             "relu-slope-everywhere": (" * (a > 0)", ""),
@@ -382,7 +423,6 @@ ALL = (
             "dh and a are swapped": ("dh * (a", "a * (dh"),
             ">= stands where > is meant": ("> 0", ">= 0"),
         },
-        {"differences of L = sum(c * h), whose dh is c": lambda f: ("da", DA, f(DH, A))},
     ),
     Exercise(
         training_step,
@@ -391,6 +431,7 @@ ALL = (
             "3 rows, a net of 3-3-3 units": (A3, *STEP3),
             "4 rows, a net of 2-4-3 units": STEP4,
             "large logits": (A3 * 2000, *STEP3),
+            "units whose a is 0, where relu's slope is 0": (A3 * 0, Y3, B3, B3[0] * 0, *STEP3[3:]),
         },
         {
             "learning_rate is not used": ("learning_rate * ", ""),
@@ -415,6 +456,7 @@ ALL = (
             "f(x) = 3 x_0 - 2 x_1 + x_2": (lambda x: 3 * x[0] - 2 * x[1] + x[2], POINT),
             "exp(x_0) sin(x_1) + x_2^3": (lambda x: np.exp(x[0]) * np.sin(x[1]) + x[2] ** 3, POINT),
             "7 digits of 100 + sum of exp(x), so h must not be too small": (near_100, POINT),
+            "7 digits of sin(30 x), so h must not be too large": (near_a_bend, POINT / 10),
             "L of a net of 3-3-3 units, x its theta": (L, MLP([3, 3, 3], dtype="float64").theta),
         },
         {
@@ -422,7 +464,9 @@ ALL = (
             "it is divided by 2h; from x to x + h it is h": ("/ (above", "/ 2 / (above"),
             "the sign: f(x + h) - f(x - h)": ("/ (above - below)", "/ (below - above)"),
         },
+        {"each x_j moves alone, up by h and down by h": moves_both_ways},
         advice=advice_on_steps,
+        tolerances=(1e-7, 1e-7),
     ),
 )
 EXERCISES = {exercise.right.__name__: exercise for exercise in ALL}
