@@ -52,8 +52,8 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
         kinds[name], x, strays = _kind(table, name, asked.get(name, ""))
         if kinds[name] == NUMBERS:
             numbers[name] = x
-            notes += _about_strays(table, name, strays)
-            problems += _infinite(table, name, x)
+            said, wrong = _said(table, name, x, strays)
+            notes, problems = notes + said, problems + wrong
             if name in asked and np.isnan(x).all():
                 problems.append(f"{table.text_error(name)}, or leave it out of data.numeric")
     if isinstance(config.target, str) and f"{label}.1" in table.order:
@@ -151,51 +151,55 @@ def _numbers(table: Table, name: str, decimal: str) -> tuple[NDArray, NDArray]:
     return np.array([known[cell] for cell in column], np.float64), np.array(rows, int)
 
 
-def _about_strays(table: Table, name: str, rows: NDArray) -> list[str]:
-    if not len(rows):
-        return []
-    first = f"holds {short(table.text[name][rows[0]])}"
-    more = f", and {len(rows) - 1:,} more cells no number either" if len(rows) > 1 else ""
-    return [f"{table.place(rows[0], name)} {first}, no number{more}: taken as missing"]
-
-
-def _infinite(table: Table, name: str, x: NDArray) -> list[str]:
-    if not (bad := np.isinf(x)).any():
-        return []
-    return [f"{table.place(int(bad.argmax()), name)} holds {x[bad.argmax()]}: {FINITE}"]
+def _said(table: Table, name: str, x: NDArray, strays: NDArray) -> tuple[list[str], list[str]]:
+    """What is noted of a column of numbers with text in some rows, and what is wrong with it."""
+    notes, problems, bad = list[str](), list[str](), np.isinf(x)
+    if len(strays):
+        first = f"{table.place(strays[0], name)} holds {short(table.text[name][strays[0]])}"
+        more = f", and {len(strays) - 1:,} more cells no number either" if len(strays) > 1 else ""
+        notes.append(f"{first}, no number{more}: taken as missing")
+    if bad.any():
+        row = int(bad.argmax())
+        problems.append(f"{table.place(row, name)} holds {x[row]}: {FINITE}")
+    return notes, problems
 
 
 def _of_labels(table: Table, label: str, kinds: dict[str, str], classes: bool) -> list[str]:
     """What is wrong with the column of labels, of which the user may say that it has classes."""
     words = {*table.text[label].tolist()} - {""}
     n, K = np.count_nonzero(table.text[label] != ""), len(words)
-    numbers = [as_number(word) for word in words]
-    what = f"{table.path}: the target, column {label!r}, "
-    if not words:
-        return [f"{what}has no label in any row"]
-    if K == 1:
-        return [f"{what}has only one class, {short(*words)}"]
-    hint = "; ".join(filter(None, ["minnet classifies", _class_columns(table, label, kinds)]))
-    if classes:
+    numbers: list[Any] = [as_number(word) for word in words]
+    if K < 2:
+        what = f"has only one class, {short(*words)}" if words else "has no label in any row"
+    elif classes:
         return []
-    if None not in numbers:
-        whole = all(number % 1 == 0 for number in numbers if number)
-        if K > CLASSES or (K > DISTINCT and n < DISTINCT * K) or (K > 10 and not whole):
-            return [f"{what}looks like a quantity, with {K:,} different numbers: {hint}"]
-    elif n > DISTINCT and n / 2 < K:
-        return [f"{what}has {K:,} different labels in {n:,} rows, like an id: {hint}"]
-    return []
+    elif None in numbers and n > DISTINCT and n / 2 < K:
+        what = f"has {K:,} different labels in {n:,} rows, like an id"
+    elif None not in numbers and (
+        K > CLASSES
+        or (K > DISTINCT and n < DISTINCT * K)
+        or (K > 10 and any(x % 1 for x in numbers))
+    ):
+        what = f"looks like a quantity, with {K:,} different numbers"
+    else:
+        return []
+    if K > 1:
+        what = "; ".join([f"{what}: minnet classifies", *_class_columns(table, kinds)])
+    return [f"{table.path}: the target, column {label!r}, {what}"]
 
 
-def _class_columns(table: Table, label: str, kinds: dict[str, str]) -> str:
-    """Which other columns may be classes."""
+def _class_columns(table: Table, kinds: dict[str, str]) -> list[str]:
+    """What says which other columns may be classes, if any may."""
     found = []
     for name, kind in kinds.items():
-        if kind == CATEGORIES or (kind == NUMBERS and name not in table.text):
-            values = {*cells(table, name).tolist()} - {""}
-            whole = kind == CATEGORIES or all("." not in value for value in values)
-            found += [name] if 1 < len(values) <= DISTINCT and whole else []
-    return f"its classes may be in {_listed(found)}: name one as data.target" if found else ""
+        if name in table.text:
+            K = len({*table.text[name].tolist()} - {""}) if kind == CATEGORIES else 0
+        else:  # numbers are counted as such: as text, they would fill the memory
+            x = table.X[:, table.names.index(name)]
+            x = np.unique(x[~np.isnan(x)])
+            K = len(x) if kind == NUMBERS and (x == np.round(x)).all() else 0
+        found += [name] if 1 < K <= DISTINCT else []
+    return [f"its classes may be in {_listed(found)}: name one as data.target"] if found else []
 
 
 def _told(
@@ -268,8 +272,8 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
         numbers[name], strays = _numbers(table, name, decimal)
         if len(strays) > np.count_nonzero(~np.isnan(numbers[name])):
             problems.append(str(table.text_error(name)))
-        problems += _infinite(table, name, numbers[name])
-        notes += _about_strays(table, name, strays)
+        said, wrong = _said(table, name, numbers[name], strays)
+        notes, problems = notes + said, problems + wrong
     if problems:
         raise DataError("\n".join(problems))
     known = {*columns, *want, *reading.text}

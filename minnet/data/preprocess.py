@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.data.table import Table, as_number
+from minnet.data.table import BLOCK, Table, as_number
 from minnet.errors import DataError
 
 TOO_LARGE = "holds numbers too large to be scaled: divide it first"
@@ -172,8 +172,10 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
                 standard = StandardScaler(with_mean=not block.sparse)
                 scalers = {"standard": standard, "minmax": minmax}
                 scaler = scalers.get(scale, standard if block.sparse and scale != "none" else None)
-            if scaler and len(block):
-                scaler.partial_fit(fitted.encode(block))
+            if scaler and len(block):  # inputs of all rows at once would fill the memory
+                size = len(block) if block.sparse else max(1, BLOCK // len(fitted.inputs))
+                for piece in block.blocks(size):
+                    scaler.partial_fit(fitted.encode(piece))
             elif scale in ("robust", "piecewise"):
                 rows.append(block.X[:: max(1, math.ceil(n / SAMPLE))].astype(np.float64))
         if hasattr(scaler, "var_"):
