@@ -23,17 +23,8 @@ SAMPLE = 1024  # rows of a part on the disk that a digest reads
 PARTS = ("train", "validation", "test")
 SOURCES = ("", "validation_", "test_")
 TABLE_KEYS = ("target", "header", "drop", "categorical", "numeric", "missing_values")
-SHARD_KEYS = (
-    "target",
-    "header",
-    "drop",
-    "missing_values",
-    "samples",
-    "features",
-    "classes",
-    "noise",
-    "generator_seed",
-)
+GENERATOR_KEYS = ("samples", "features", "classes", "noise", "generator_seed")
+SHARD_KEYS = ("target", "header", "drop", "missing_values", *GENERATOR_KEYS)
 
 
 @dataclass
@@ -151,15 +142,10 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
         hint = f"is not in {config.source}, only in the other files: it cannot be learned"
         raise DataError(f"class {classes[k]} {hint}")
     notes = [note for table in stacked for note in table.notes]
-    whole: Any = {f"{key}source": _absolute(getattr(config, f"{key}source")) for key in SOURCES}
-    config = replace(config, **whole)
-    name = Path(train.path).name
+    given = {f"{key}source": getattr(config, f"{key}source") for key in SOURCES}
+    whole: Any = {key: str(Path(path).absolute()) for key, path in given.items() if path.strip("-")}
+    config, name = replace(config, **whole), Path(train.path).name
     return Data(name, table, y, classes, config, parts, notes, train.reading)
-
-
-def _absolute(path: str) -> str:
-    """The path as it is from any folder; "" and "-" stay."""
-    return str(Path(path).absolute()) if path.strip("-") else path
 
 
 def _reading(config: DataConfig) -> Reading:
@@ -176,16 +162,17 @@ def _check_keys(config: DataConfig, table: Table) -> None:
 
 def _usable(table: Table, config: DataConfig) -> Table:
     """The rows to learn from, without those with missing cells if these are to be dropped; a note
-    says what becomes of missing cells."""
+    says what becomes of missing cells. Those of sparse rows and on the disk are refused later."""
     if config.missing == "error":
         table.check(np.isnan, "fill it in, or set data.missing to median, mean or drop")
-    gaps = _gaps(table)
-    if not table.sparse and gaps.any():
-        what = (
-            f"{gaps.sum():,} cells in {gaps.any(axis=1).sum():,} of {len(gaps):,} rows are missing"
-        )
+    gaps = [cells == "" for cells in table.text.values()]
+    if isinstance(table.X, np.ndarray):
+        gaps += [*np.isnan(table.X).T]
+    if count := sum(map(np.count_nonzero, gaps)):
+        rows = np.any(gaps, axis=0)
+        what = f"{count:,} cells in {rows.sum():,} of {len(rows):,} rows are missing"
         if config.missing == "drop":
-            what, table = f"{what}: these rows are left out", table.take(~gaps.any(axis=1))
+            what, table = f"{what}: these rows are left out", table.take(~rows)
         else:
             fill = f"numbers become the training part's {config.missing}"
             what += f": {fill}, categories one of their own, and inputs say so"
@@ -193,13 +180,6 @@ def _usable(table: Table, config: DataConfig) -> Table:
     if not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     return table
-
-
-def _gaps(table: Table) -> NDArray:
-    """Where cells are missing, (n, columns); none in sparse rows and those on the disk."""
-    text = [cells[:, None] == "" for cells in table.text.values()]
-    inside = isinstance(table.X, np.ndarray)
-    return np.hstack([np.isnan(table.X) if inside else np.zeros((len(table), 0), bool), *text])
 
 
 def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:

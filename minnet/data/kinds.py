@@ -169,17 +169,16 @@ def _of_labels(table: Table, label: str, kinds: dict[str, str], classes: bool) -
     words = {*table.text[label].tolist()} - {""}
     n, K = np.count_nonzero(table.text[label] != ""), len(words)
     numbers: list[Any] = [as_number(word) for word in words]
+    numeric = None not in numbers
+    shares = numeric and any(x % 1 for x in numbers)
+    measured = K > CLASSES or (K > DISTINCT and n < DISTINCT * K) or (K > 10 and shares)
     if K < 2:
         what = f"has only one class, {short(*words)}" if words else "has no label in any row"
     elif classes:
         return []
-    elif None in numbers and n > DISTINCT and n / 2 < K:
+    elif not numeric and n > DISTINCT and n / 2 < K:
         what = f"has {K:,} different labels in {n:,} rows, like an id"
-    elif None not in numbers and (
-        K > CLASSES
-        or (K > DISTINCT and n < DISTINCT * K)
-        or (K > 10 and any(x % 1 for x in numbers))
-    ):
+    elif numeric and measured:
         what = f"looks like a quantity, with {K:,} different numbers"
     else:
         return []

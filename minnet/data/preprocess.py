@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from minnet.data.table import BLOCK, Table, as_number
 from minnet.errors import DataError
 
-TOO_LARGE = "holds numbers too large to be scaled: divide it first"
 RARE = 5  # a category of fewer training rows is rare; fewer than that, in less than 200 rows
 MOST = 256  # categories of a column that have an input of their own
 GAP, OTHER = "", "\0"  # stand for missing cells, and for rare or unknown categories
@@ -188,7 +187,7 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
             fitted.scale = scaler.scale_
         elif rows:
             _robust(fitted, np.concatenate(rows), n if scale == "piecewise" else LARGE)
-        _refuse(fitted.inputs, ~np.isfinite(fitted.center + fitted.scale), TOO_LARGE)
+        _refuse_infinite(fitted.inputs, fitted.center + fitted.scale)
     return fitted
 
 
@@ -217,7 +216,7 @@ def _unscaled(missing: str, table: Table) -> Preprocessing:
         missing_cells = np.isnan(table.X)
         X = np.where(missing_cells.all(axis=0), 0, table.X)
         fill = (np.nanmean if missing == "mean" else np.nanmedian)(X, axis=0)
-        _refuse(table.names, ~np.isfinite(fill), TOO_LARGE)
+        _refuse_infinite(table.names, fill)
         gaps = [table.names[j] for j in np.flatnonzero(missing_cells.any(axis=0))]
     categories = {name: _categories(cells) for name, cells in table.text.items()}
     fitted = Preprocessing(table.names, fill, np.zeros(0), np.ones(0), categories, gaps)
@@ -242,7 +241,7 @@ def _categories(cells: NDArray) -> list[str]:
     return kept + [GAP] * (missing > 0) + [OTHER] * (len(counts) > len(kept))
 
 
-def _refuse(names: list[str], bad: NDArray, what: str) -> None:
-    """Raise DataError for the first column that is bad."""
-    if bad.any():
-        raise DataError(f"column {names[int(bad.argmax())]!r} {what}")
+def _refuse_infinite(names: list[str], x: NDArray) -> None:
+    """Raise DataError for the first column whose figure x is beyond float64."""
+    for name in np.array(names, object)[~np.isfinite(x)]:
+        raise DataError(f"column {name!r} holds numbers too large to be scaled: divide it first")
