@@ -111,7 +111,7 @@ def load(config: DataConfig, progress: Progress = None) -> Data:
 
 
 def _own_files(config: DataConfig, progress: Progress) -> Data:
-    reading, tables = _reading(config), dict[str, Table]()
+    reading, tables = kinds.reading(config), dict[str, Table]()
     for part, key in zip(PARTS, SOURCES, strict=True):
         if not (path := getattr(config, f"{key}source")):
             continue
@@ -146,12 +146,6 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
     whole: Any = {key: str(Path(path).absolute()) for key, path in given.items() if path.strip("-")}
     config, name = replace(config, **whole), Path(train.path).name
     return Data(name, table, y, classes, config, parts, notes, train.reading)
-
-
-def _reading(config: DataConfig) -> Reading:
-    header = config.header if isinstance(config.header, bool) else None
-    missing = tuple(map(str, config.missing_values))
-    return Reading(config.target, tuple(config.categorical), header, missing)
 
 
 def _check_keys(config: DataConfig, table: Table) -> None:
@@ -205,12 +199,12 @@ def split(data: Data, config: DataConfig) -> None:
     y, parts, counts = data.y, data.parts, np.bincount(data.y)
     rest = np.setdiff1d(np.arange(len(y)), np.concatenate([counts[:0], *parts.values()]))
     for part in ("test", "validation"):
-        key, size = f"{part}_size", getattr(config, f"{part}_size")
+        size = getattr(config, f"{part}_size")
         if part in parts or size in (0, FOLDS):
             continue
         # a class with one row left cannot be split: it stays in the training part
         alone = (np.bincount(y[rest], minlength=len(counts)) == 1)[y[rest]]
-        rows, options = rest[~alone], {"random_state": config.split_seed}
+        rows = rest[~alone]
         if alone.any():
             names = ", ".join(map(str, data.classes[y[rest[alone]]][:8]))
             data.notes.append(f"too few rows for a {part} part: class {names}")
@@ -221,11 +215,11 @@ def split(data: Data, config: DataConfig) -> None:
             data.notes.append(f"{part} part: too small for {K} classes, so not in proportion")
         try:
             train, parts[part] = train_test_split(
-                rows, test_size=size, stratify=stratify, **options
+                rows, test_size=size, stratify=stratify, random_state=config.split_seed
             )
         except ValueError as error:
             reason = f"does not split {len(rows)} rows: {one_line(error)}"
-            raise DataError(f"data.{key} = {size} {reason}") from None
+            raise DataError(f"data.{part}_size = {size} {reason}") from None
         rest = np.concatenate([train, rest[alone]])
     parts["train"] = rest
     data.parts = {part: parts[part] for part in PARTS if part in parts}
@@ -274,7 +268,7 @@ def shard(
 
 def _shard_blocks(config: DataConfig, progress: Progress) -> Iterator[Table]:
     if kind_of(config.source) == FILE:
-        reading = _reading(config)
+        reading = kinds.reading(config)
         for table in sources.blocks(config.source, reading, progress):
             if order := table.order:
                 left_out = {*kinds.named(table, "drop", config.drop)}

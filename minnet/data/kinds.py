@@ -37,12 +37,19 @@ DATE = re.compile(
 )
 
 
+def reading(config: DataConfig) -> Reading:
+    """How the config says to read its files."""
+    header = config.header if isinstance(config.header, bool) else None
+    missing = tuple(map(str, config.missing_values))
+    return Reading(config.target, tuple(config.categorical), header, missing)
+
+
 def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
     """The table with the columns to learn from, and with labels y as text; and the config with what
     was decided. Raises ConfigError for a column that is not there, and DataError, which says all
     that is wrong with the table at once."""
-    reading = Reading(config.target)
-    target = target_place(reading, table.order, table.named)
+    given = reading(config)
+    target = target_place(given, table.order, table.named)
     label, asked = table.order[target or 0], dict[str, str]()
     kinds, numbers = dict[str, str](), dict[str, NDArray]()
     for key, kind in (("drop", DROPPED), ("categorical", CATEGORIES), ("numeric", NUMBERS)):
@@ -67,10 +74,8 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
     if not numbers and not categories:
         raise DataError(f"{table.path}: has no column to learn from: {_left_out(kinds)}")
     notes += _told(table, config.target, label, kinds, {*asked})
-    missing = [str(value) for value in config.missing_values]
-    header = {"header": config.header if isinstance(config.header, bool) else None}
     how = {**table.reading, "target": label if table.named else target, "columns": table.order}
-    how |= {"missing": missing} | (header if "header" in how else {})
+    how |= {"missing": [*given.missing], **({"header": given.header} if "header" in how else {})}
     decided = _with_columns(table, numbers, categories, label)
     decided = replace(decided, order=[], notes=notes, reading=how)
     dropped = [name for name in kinds if name not in numbers and name not in categories]
@@ -218,11 +223,9 @@ def _told(
 
 
 def _left_out(kinds: dict[str, str]) -> str:
-    reasons: dict[str, list[str]] = {}
-    for name, kind in kinds.items():
-        if kind not in (NUMBERS, CATEGORIES):
-            reasons.setdefault(kind, []).append(name)
-    return "; ".join(f"{_listed(names)} ({reason})" for reason, names in reasons.items())
+    reasons = dict.fromkeys(kind for kind in kinds.values() if kind not in (NUMBERS, CATEGORIES))
+    names = {reason: [name for name in kinds if kinds[name] == reason] for reason in reasons}
+    return "; ".join(f"{_listed(names[reason])} ({reason})" for reason in reasons)
 
 
 def _listed(names: list[str]) -> str:
@@ -244,27 +247,22 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
     if not table.named or (unnamed and not {*have} & {*want}):
         kept = [name for name in columns if name in want]
         orders = [columns, [name for name in columns if name != label], kept]
-        orders = [names for names in orders[0 if table.order else 2 :] if len(names) == len(have)]
-        if not orders:
+        fitting = [order for order in orders[0 if table.order else 2 :] if len(order) == len(have)]
+        if not fitting:
             counts = f"{len(have)} columns without names of their own"
             what = f"the model takes {len(kept)}: {_listed(kept)}"
             raise DataError(f"{table.path}: has {counts}; {what}")
-        order = orders[0]
-        called = dict(zip(have, order, strict=True))
-        table = replace(
-            table,
-            names=[called[name] for name in table.names],
-            text={called[name]: cells for name, cells in table.text.items()},
-            order=order,
-        )
-        have = order
+        called = dict(zip(have, fitting[0], strict=True))
+        words = {called[name]: table.text[name] for name in table.text}
+        table = replace(table, names=[called[name] for name in table.names], text=words)
+        table.order = have = fitting[0]
     elif missing := [name for name in want if name not in have]:
         what = "which the training file has"
         raise DataError(f"{table.path}: has no column {_listed(missing)}, {what}")
     if not table.text and not text:
-        places = [table.names.index(name) for name in names]
-        same = table.names == names
-        return replace(table, names=names, X=table.X if same else table.X[:, places])
+        if table.names == names:
+            return table
+        return replace(table, names=names, X=table.X[:, [table.names.index(n) for n in names]])
     notes, problems, numbers = list(table.notes), list[str](), dict[str, NDArray]()
     decimal = table.reading.get("decimal", reading.decimal) or "."
     for name in names:
