@@ -58,9 +58,8 @@ class Preprocessing:
         words = {GAP: "missing", OTHER: "other"}
         found = [(name, name) for name in self.names]
         found += [(name, f"{name} missing") for name in self.gaps]
-        found += [
-            (name, f"{name} from {e:g}") for name in self.edges for e in self.edges[name][:-1]
-        ]
+        for name, edges in self.edges.items():
+            found += [(name, f"{name} from {e:g}") for e in edges[:-1]]
         for name, values in self.categories.items():
             shown = values[1:] if len(values) == 2 else values
             found += [(name, f"{name}={words.get(value, value)}") for value in shown]
