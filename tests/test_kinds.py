@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from memory import traced_memory
 from tables import refused
 
 from minnet.config import DataConfig
@@ -141,6 +142,13 @@ def test_rows_without_a_label_are_left_out_and_counted():
     found, _ = decided(table({"z": numbers()}, species=labels))
     assert len(found) == N - 1 and 7 not in found.numbers
     assert "own.csv: 1 of 60 rows have no label, and are left out" in found.notes
+
+
+def test_numbers_of_a_large_table_are_not_written_as_text():
+    given = table({"z": numbers(20_000)}, 20_000)
+    with traced_memory() as risen:
+        decided(given)
+        assert risen() < 20_000 * 24  # a number as text has 66 bytes
 
 
 @pytest.mark.parametrize(

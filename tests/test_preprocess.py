@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import traced_memory
 from sklearn.datasets import load_digits, load_wine
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
@@ -251,6 +252,14 @@ def test_numbers_and_categories_are_scaled_together_after_missing_ones_are_fille
     taken = apply(fit(X, kind, "mean", text, ["age"]), X, text)
     expected = SCALERS[kind]().fit_transform(inputs)
     np.testing.assert_allclose(taken, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_inputs_of_all_rows_are_never_in_memory_to_fit_a_scale(kind):
+    text = {"k": [str(i % 200) for i in range(20_000)]}
+    with traced_memory() as risen:
+        assert len(fit(np.zeros((20_000, 1)), kind, text=text).inputs) == 201
+        assert risen() < 20_000 * 201 * 8 / 1.5
 
 
 @pytest.mark.parametrize("missing", ["mean", "error"])

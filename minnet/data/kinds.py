@@ -124,7 +124,7 @@ def _kind(table: Table, name: str, asked: str) -> tuple[str, NDArray, NDArray]:
     x, strays = _numbers(table, name, table.reading.get("decimal", "."))
     words = {*table.text[name].tolist()} - {""} if name in table.text else set[str]()
     found, n, k = x[~np.isnan(x)], len(x), len(strays)
-    if asked or not k or (k <= STRAYS * (k + len(found)) and len({*found.tolist()}) > DISTINCT):
+    if asked or not k or (k <= STRAYS * (k + len(found)) and len(np.unique(found)) > DISTINCT):
         kind = asked or ("" if k else _no_use(found, n)) or NUMBERS
     elif len(words) == 1 and "" not in table.text[name]:
         kind = "constant"
