@@ -15,7 +15,7 @@ from minnet.config import FILE, FOLDS, SIZE, DataConfig, kind_of
 from minnet.data import arrays, kinds, preprocess, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.data.table import Reading, Table, labels, not_finite, target_place
+from minnet.data.table import Table, labels, not_finite, target_place
 from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, DataError, one_line
 
@@ -122,8 +122,8 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
             else:
                 _check_keys(config, table)
             train = table
-            how = {"text": (*reading.text, *train.text), "features": len(train.names)}
-            reading = Reading(**{**vars(reading), **how, **train.reading})
+            text, D = (*reading.text, *train.text), len(train.names)
+            reading = replace(reading, text=text, features=D, **train.reading)
         elif table.sparse != train.sparse:
             hint = f"only one of it and {train.path} is sparse: give both in the same format"
             raise DataError(f"{table.path}: {hint}")

@@ -64,9 +64,8 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
             if name in asked and np.isnan(x).all():
                 problems.append(f"{table.text_error(name)}, or leave it out of data.numeric")
     if isinstance(config.target, str) and f"{label}.1" in table.order:
-        problems.append(
-            f"{table.path}: two columns are called {label!r}: give data.target by place"
-        )
+        twice = f"two columns are called {label!r}: give data.target by place"
+        problems.append(f"{table.path}: {twice}")
     problems += _of_labels(table, label, kinds, asked.get(label) == CATEGORIES)
     if problems:
         raise DataError("\n".join(problems))
@@ -94,17 +93,15 @@ def named(table: Table, key: str, columns: Iterable[str | int]) -> list[str]:
 
 
 def _with_columns(
-    table: Table, numbers: dict[str, NDArray], text: Iterable[str], label: str | None
+    table: Table, numbers: dict[str, NDArray], text: Iterable[str], label: str
 ) -> Table:
-    """The table with these columns of numbers and of text, and these labels. X is not copied if its
-    columns stay."""
-    X, y = table.X, table.y
+    """The table with these columns of numbers and of text, and the labels of this column if there
+    is one. X is not copied if its columns stay."""
+    X, y = table.X, table.text.get(label, table.y)
     if list(numbers) != table.names or any(name in table.text for name in numbers):
         X = np.empty((len(table), len(numbers)))
         for j, x in enumerate(numbers.values()):
             X[:, j] = x
-    if label is not None:
-        y = table.text[label]
     text = {name: table.text[name] for name in text}
     return replace(table, names=list(numbers), X=X, text=text, y=y)
 
@@ -276,13 +273,11 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
     known = {*columns, *want, *reading.text}
     if extra := [name for name in have if table.named and name not in known]:
         notes.append(f"{table.path}: columns that the model does not know: {_listed(extra)}")
-    words = {name: cells(table, name) for name in text}
-    if label in table.text:
-        words[label] = table.text[label]
-    elif table.y is None and reading.labels:
+    if reading.labels and table.y is None and label not in table.text:
         raise DataError(f"{table.path}: has no column of labels, {label!r} in the training file")
-    table = replace(table, text=table.text | words, notes=notes)
-    table = _with_columns(table, numbers, text, label if label in words else None)
+    words = table.text | {name: cells(table, name) for name in text}
+    table = replace(table, text=words, notes=notes)
+    table = _with_columns(table, numbers, text, label or "")
     return _labelled(table) if reading.labels else table
 
 
