@@ -166,10 +166,10 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
         for block in blocks:
             if fitted is None:
                 fitted = _unscaled(missing, block)
-                minmax = MaxAbsScaler() if block.sparse else MinMaxScaler()
-                standard = StandardScaler(with_mean=not block.sparse)
-                scalers = {"standard": standard, "minmax": minmax}
-                scaler = scalers.get(scale, standard if block.sparse and scale != "none" else None)
+                if scale == "minmax":
+                    scaler = MaxAbsScaler() if block.sparse else MinMaxScaler()
+                elif scale == "standard" or (block.sparse and scale != "none"):
+                    scaler = StandardScaler(with_mean=not block.sparse)
             if scaler and len(block):  # inputs of all rows at once would fill the memory
                 size = len(block) if block.sparse else max(1, BLOCK // len(fitted.inputs))
                 for piece in block.blocks(size):
