@@ -90,10 +90,8 @@ def test_a_file_of_every_kind_gives_the_same_rows_labels_and_split():
     train, validation = train_test_split(rest, test_size=0.2, stratify=Y[rest], random_state=3)
     text = [make_csv(X, Y), make_csv(X, Y, "own.tsv", "\t"), make_csv(X, Y, "own.csv.gz")]
     for source in (*text, make_svmlight(X, Y), npz(X=X, y=Y), save_folder(X)):
-        config, counts = (
-            DataConfig(source=source, split_seed=3, scale="none", validation_size=0.2),
-            [],
-        )
+        keys, counts = {"split_seed": 3, "scale": "none", "validation_size": 0.2}, []
+        config = DataConfig(source=source, **keys)
         loaded = data.load(config, counts.append)
         digits = 1e-15 if ".svm" in source else 0  # which dump_svmlight_file rounds to
         np.testing.assert_allclose(dense(loaded.table.X), X, rtol=digits)
@@ -129,11 +127,7 @@ def test_data_header_says_what_the_first_line_is():
         (GAPS, {"missing": "error"}, f"t.csv: line 3, column 'length' is missing: {HINT}"),
         (COLOURS, {"numeric": ["colour"]}, "t.csv: line 2, column 'colour' holds 'red', not a num"),
         ("a,b,c\n1,,x\n,2,y\n", {"missing": "drop"}, "t.csv: holds no rows with labels"),
-        (
-            COLOURS,
-            {"categorical": ["color"]},
-            "t.csv: has no data.categorical column 'color'; did you",
-        ),
+        (COLOURS, {"categorical": ["color"]}, "t.csv: has no data.categorical column 'color'; did"),
     ],
 )
 def test_what_cannot_be_learned_from_is_named(content, keys, message):
@@ -392,14 +386,8 @@ def test_a_digest_takes_little_memory_where_rows_are_sparse_and_wide(on_disk):
         assert risen() < 10e6
 
 
-QUICK = (
-    *PLAIN,
-    "train.epochs=2",
-    "train.patience=0",
-    "model.hidden=[6]",
-    "model.dtype=float64",
-    "--quiet",
-)
+TRAIN = ("train.epochs=2", "train.patience=0")
+QUICK = (*PLAIN, *TRAIN, "model.hidden=[6]", "model.dtype=float64", "--quiet")
 COMMANDS = [
     ["train", "data.source=own", "--out", "RUN", *QUICK],
     ["train", "--resume", "RUN", "train.epochs=3", "--quiet"],

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import traced_memory
 from sklearn.datasets import load_digits, load_wine
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
@@ -74,17 +75,12 @@ def test_sparse_rows_are_only_divided(kind, scaler):
         np.testing.assert_allclose(taken.toarray(), scaler.transform(rows).toarray(), rtol=1e-12)
 
 
-def test_sparse_rows_for_a_model_of_dense_ones_are_shifted_as_these():
-    dense = sparse_rows().toarray()
-    fitted = fit(dense, "standard")
-    np.testing.assert_array_equal(apply(fitted, sparse_rows()), apply(fitted, dense))
-
-
-@pytest.mark.parametrize("rows", [sparse_rows(), sparse_rows().toarray()], ids=["sparse", "dense"])
-def test_nothing_is_changed_in_place(rows):
-    before = rows.copy()
-    apply(fit(rows, "standard", "mean"), rows)
-    assert abs(rows - before).max() == 0
+def test_sparse_rows_for_a_model_of_dense_ones_are_shifted_and_nothing_changes_in_place():
+    dense, sparse = sparse_rows().toarray(), sparse_rows()
+    fitted = fit(dense, "standard", "mean")
+    np.testing.assert_array_equal(apply(fitted, sparse), apply(fitted, dense))
+    apply(fit(sparse, "standard"), sparse)
+    assert (dense == sparse_rows()).all() and (sparse != sparse_rows()).nnz == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -256,6 +252,14 @@ def test_numbers_and_categories_are_scaled_together_after_missing_ones_are_fille
     taken = apply(fit(X, kind, "mean", text, ["age"]), X, text)
     expected = SCALERS[kind]().fit_transform(inputs)
     np.testing.assert_allclose(taken, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_inputs_of_all_rows_are_never_in_memory_to_fit_a_scale(kind):
+    text = {"k": [str(i % 200) for i in range(20_000)]}
+    with traced_memory() as risen:
+        assert len(fit(np.zeros((20_000, 1)), kind, text=text).inputs) == 201
+        assert risen() < 20_000 * 201 * 8 / 1.5
 
 
 @pytest.mark.parametrize("missing", ["mean", "error"])

@@ -31,21 +31,8 @@ as_text = Cells(()).word
 
 
 def test_a_cell_is_missing_a_number_or_text_without_spaces_around_it():
-    for cell in (
-        "",
-        "  ",
-        "NA",
-        "n/a",
-        "NaN",
-        "NULL",
-        "none",
-        "?",
-        " ? ",
-        "#N/A",
-        "-",
-        ".",
-        "<NA>",
-    ):
+    marks = "NA,n/a,NaN,NULL,none,?,#N/A,-,.,<NA>"
+    for cell in ("", "  ", " ? ", *marks.split(",")):
         assert math.isnan(as_number(cell)) and as_text(cell) == ""
     numbers = {"1": 1, " -2.5 ": -2.5, "1e3": 1000, ".5": 0.5, "7.": 7, "1e400": math.inf}
     assert {cell: as_number(cell) for cell in numbers} == numbers

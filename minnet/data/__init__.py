@@ -15,7 +15,7 @@ from minnet.config import FILE, FOLDS, SIZE, DataConfig, kind_of
 from minnet.data import arrays, kinds, preprocess, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import Preprocessing
-from minnet.data.table import Reading, Table, labels, not_finite, target_place
+from minnet.data.table import Table, labels, not_finite, target_place
 from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, DataError, one_line
 
@@ -23,17 +23,8 @@ SAMPLE = 1024  # rows of a part on the disk that a digest reads
 PARTS = ("train", "validation", "test")
 SOURCES = ("", "validation_", "test_")
 TABLE_KEYS = ("target", "header", "drop", "categorical", "numeric", "missing_values")
-SHARD_KEYS = (
-    "target",
-    "header",
-    "drop",
-    "missing_values",
-    "samples",
-    "features",
-    "classes",
-    "noise",
-    "generator_seed",
-)
+GENERATOR_KEYS = ("samples", "features", "classes", "noise", "generator_seed")
+SHARD_KEYS = ("target", "header", "drop", "missing_values", *GENERATOR_KEYS)
 
 
 @dataclass
@@ -120,7 +111,7 @@ def load(config: DataConfig, progress: Progress = None) -> Data:
 
 
 def _own_files(config: DataConfig, progress: Progress) -> Data:
-    reading, tables = _reading(config), dict[str, Table]()
+    reading, tables = kinds.reading(config), dict[str, Table]()
     for part, key in zip(PARTS, SOURCES, strict=True):
         if not (path := getattr(config, f"{key}source")):
             continue
@@ -131,8 +122,8 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
             else:
                 _check_keys(config, table)
             train = table
-            how = {"text": (*reading.text, *train.text), "features": len(train.names)}
-            reading = Reading(**{**vars(reading), **how, **train.reading})
+            text, D = (*reading.text, *train.text), len(train.names)
+            reading = replace(reading, text=text, features=D, **train.reading)
         elif table.sparse != train.sparse:
             hint = f"only one of it and {train.path} is sparse: give both in the same format"
             raise DataError(f"{table.path}: {hint}")
@@ -151,21 +142,10 @@ def _own_files(config: DataConfig, progress: Progress) -> Data:
         hint = f"is not in {config.source}, only in the other files: it cannot be learned"
         raise DataError(f"class {classes[k]} {hint}")
     notes = [note for table in stacked for note in table.notes]
-    whole: Any = {f"{key}source": _absolute(getattr(config, f"{key}source")) for key in SOURCES}
-    config = replace(config, **whole)
-    name = Path(train.path).name
+    given = {f"{key}source": getattr(config, f"{key}source") for key in SOURCES}
+    whole: Any = {key: str(Path(path).absolute()) for key, path in given.items() if path.strip("-")}
+    config, name = replace(config, **whole), Path(train.path).name
     return Data(name, table, y, classes, config, parts, notes, train.reading)
-
-
-def _absolute(path: str) -> str:
-    """The path as it is from any folder; "" and "-" stay."""
-    return str(Path(path).absolute()) if path.strip("-") else path
-
-
-def _reading(config: DataConfig) -> Reading:
-    header = config.header if isinstance(config.header, bool) else None
-    missing = tuple(map(str, config.missing_values))
-    return Reading(config.target, tuple(config.categorical), header, missing)
 
 
 def _check_keys(config: DataConfig, table: Table) -> None:
@@ -176,16 +156,17 @@ def _check_keys(config: DataConfig, table: Table) -> None:
 
 def _usable(table: Table, config: DataConfig) -> Table:
     """The rows to learn from, without those with missing cells if these are to be dropped; a note
-    says what becomes of missing cells."""
+    says what becomes of missing cells. Those of sparse rows and on the disk are refused later."""
     if config.missing == "error":
         table.check(np.isnan, "fill it in, or set data.missing to median, mean or drop")
-    gaps = _gaps(table)
-    if not table.sparse and gaps.any():
-        what = (
-            f"{gaps.sum():,} cells in {gaps.any(axis=1).sum():,} of {len(gaps):,} rows are missing"
-        )
+    gaps = [cells == "" for cells in table.text.values()]
+    if isinstance(table.X, np.ndarray):
+        gaps += [*np.isnan(table.X).T]
+    if count := sum(map(np.count_nonzero, gaps)):
+        rows = np.any(gaps, axis=0)
+        what = f"{count:,} cells in {rows.sum():,} of {len(rows):,} rows are missing"
         if config.missing == "drop":
-            what, table = f"{what}: these rows are left out", table.take(~gaps.any(axis=1))
+            what, table = f"{what}: these rows are left out", table.take(~rows)
         else:
             fill = f"numbers become the training part's {config.missing}"
             what += f": {fill}, categories one of their own, and inputs say so"
@@ -193,13 +174,6 @@ def _usable(table: Table, config: DataConfig) -> Table:
     if not len(table):
         raise DataError(f"{table.path}: holds no rows with labels")
     return table
-
-
-def _gaps(table: Table) -> NDArray:
-    """Where cells are missing, (n, columns); none in sparse rows and those on the disk."""
-    text = [cells[:, None] == "" for cells in table.text.values()]
-    inside = isinstance(table.X, np.ndarray)
-    return np.hstack([np.isnan(table.X) if inside else np.zeros((len(table), 0), bool), *text])
 
 
 def _classes(table: Table, names: Any = None) -> tuple[NDArray, NDArray]:
@@ -225,12 +199,12 @@ def split(data: Data, config: DataConfig) -> None:
     y, parts, counts = data.y, data.parts, np.bincount(data.y)
     rest = np.setdiff1d(np.arange(len(y)), np.concatenate([counts[:0], *parts.values()]))
     for part in ("test", "validation"):
-        key, size = f"{part}_size", getattr(config, f"{part}_size")
+        size = getattr(config, f"{part}_size")
         if part in parts or size in (0, FOLDS):
             continue
         # a class with one row left cannot be split: it stays in the training part
         alone = (np.bincount(y[rest], minlength=len(counts)) == 1)[y[rest]]
-        rows, options = rest[~alone], {"random_state": config.split_seed}
+        rows = rest[~alone]
         if alone.any():
             names = ", ".join(map(str, data.classes[y[rest[alone]]][:8]))
             data.notes.append(f"too few rows for a {part} part: class {names}")
@@ -241,11 +215,11 @@ def split(data: Data, config: DataConfig) -> None:
             data.notes.append(f"{part} part: too small for {K} classes, so not in proportion")
         try:
             train, parts[part] = train_test_split(
-                rows, test_size=size, stratify=stratify, **options
+                rows, test_size=size, stratify=stratify, random_state=config.split_seed
             )
         except ValueError as error:
             reason = f"does not split {len(rows)} rows: {one_line(error)}"
-            raise DataError(f"data.{key} = {size} {reason}") from None
+            raise DataError(f"data.{part}_size = {size} {reason}") from None
         rest = np.concatenate([train, rest[alone]])
     parts["train"] = rest
     data.parts = {part: parts[part] for part in PARTS if part in parts}
@@ -294,7 +268,7 @@ def shard(
 
 def _shard_blocks(config: DataConfig, progress: Progress) -> Iterator[Table]:
     if kind_of(config.source) == FILE:
-        reading = _reading(config)
+        reading = kinds.reading(config)
         for table in sources.blocks(config.source, reading, progress):
             if order := table.order:
                 left_out = {*kinds.named(table, "drop", config.drop)}

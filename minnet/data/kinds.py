@@ -37,12 +37,19 @@ DATE = re.compile(
 )
 
 
+def reading(config: DataConfig) -> Reading:
+    """How the config says to read its files."""
+    header = config.header if isinstance(config.header, bool) else None
+    missing = tuple(map(str, config.missing_values))
+    return Reading(config.target, tuple(config.categorical), header, missing)
+
+
 def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
     """The table with the columns to learn from, and with labels y as text; and the config with what
     was decided. Raises ConfigError for a column that is not there, and DataError, which says all
     that is wrong with the table at once."""
-    reading = Reading(config.target)
-    target = target_place(reading, table.order, table.named)
+    given = reading(config)
+    target = target_place(given, table.order, table.named)
     label, asked = table.order[target or 0], dict[str, str]()
     kinds, numbers = dict[str, str](), dict[str, NDArray]()
     for key, kind in (("drop", DROPPED), ("categorical", CATEGORIES), ("numeric", NUMBERS)):
@@ -52,14 +59,13 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
         kinds[name], x, strays = _kind(table, name, asked.get(name, ""))
         if kinds[name] == NUMBERS:
             numbers[name] = x
-            notes += _about_strays(table, name, strays)
-            problems += _infinite(table, name, x)
+            said, wrong = _said(table, name, x, strays)
+            notes, problems = notes + said, problems + wrong
             if name in asked and np.isnan(x).all():
                 problems.append(f"{table.text_error(name)}, or leave it out of data.numeric")
     if isinstance(config.target, str) and f"{label}.1" in table.order:
-        problems.append(
-            f"{table.path}: two columns are called {label!r}: give data.target by place"
-        )
+        twice = f"two columns are called {label!r}: give data.target by place"
+        problems.append(f"{table.path}: {twice}")
     problems += _of_labels(table, label, kinds, asked.get(label) == CATEGORIES)
     if problems:
         raise DataError("\n".join(problems))
@@ -67,10 +73,8 @@ def decide(table: Table, config: DataConfig) -> tuple[Table, DataConfig]:
     if not numbers and not categories:
         raise DataError(f"{table.path}: has no column to learn from: {_left_out(kinds)}")
     notes += _told(table, config.target, label, kinds, {*asked})
-    missing = [str(value) for value in config.missing_values]
-    header = {"header": config.header if isinstance(config.header, bool) else None}
     how = {**table.reading, "target": label if table.named else target, "columns": table.order}
-    how |= {"missing": missing} | (header if "header" in how else {})
+    how |= {"missing": [*given.missing], **({"header": given.header} if "header" in how else {})}
     decided = _with_columns(table, numbers, categories, label)
     decided = replace(decided, order=[], notes=notes, reading=how)
     dropped = [name for name in kinds if name not in numbers and name not in categories]
@@ -89,17 +93,15 @@ def named(table: Table, key: str, columns: Iterable[str | int]) -> list[str]:
 
 
 def _with_columns(
-    table: Table, numbers: dict[str, NDArray], text: Iterable[str], label: str | None
+    table: Table, numbers: dict[str, NDArray], text: Iterable[str], label: str
 ) -> Table:
-    """The table with these columns of numbers and of text, and these labels. X is not copied if its
-    columns stay."""
-    X, y = table.X, table.y
+    """The table with these columns of numbers and of text, and the labels of this column if there
+    is one. X is not copied if its columns stay."""
+    X, y = table.X, table.text.get(label, table.y)
     if list(numbers) != table.names or any(name in table.text for name in numbers):
         X = np.empty((len(table), len(numbers)))
         for j, x in enumerate(numbers.values()):
             X[:, j] = x
-    if label is not None:
-        y = table.text[label]
     text = {name: table.text[name] for name in text}
     return replace(table, names=list(numbers), X=X, text=text, y=y)
 
@@ -119,7 +121,7 @@ def _kind(table: Table, name: str, asked: str) -> tuple[str, NDArray, NDArray]:
     x, strays = _numbers(table, name, table.reading.get("decimal", "."))
     words = {*table.text[name].tolist()} - {""} if name in table.text else set[str]()
     found, n, k = x[~np.isnan(x)], len(x), len(strays)
-    if asked or not k or (k <= STRAYS * (k + len(found)) and len({*found.tolist()}) > DISTINCT):
+    if asked or not k or (k <= STRAYS * (k + len(found)) and len(np.unique(found)) > DISTINCT):
         kind = asked or ("" if k else _no_use(found, n)) or NUMBERS
     elif len(words) == 1 and "" not in table.text[name]:
         kind = "constant"
@@ -151,51 +153,54 @@ def _numbers(table: Table, name: str, decimal: str) -> tuple[NDArray, NDArray]:
     return np.array([known[cell] for cell in column], np.float64), np.array(rows, int)
 
 
-def _about_strays(table: Table, name: str, rows: NDArray) -> list[str]:
-    if not len(rows):
-        return []
-    first = f"holds {short(table.text[name][rows[0]])}"
-    more = f", and {len(rows) - 1:,} more cells no number either" if len(rows) > 1 else ""
-    return [f"{table.place(rows[0], name)} {first}, no number{more}: taken as missing"]
-
-
-def _infinite(table: Table, name: str, x: NDArray) -> list[str]:
-    if not (bad := np.isinf(x)).any():
-        return []
-    return [f"{table.place(int(bad.argmax()), name)} holds {x[bad.argmax()]}: {FINITE}"]
+def _said(table: Table, name: str, x: NDArray, strays: NDArray) -> tuple[list[str], list[str]]:
+    """What is noted of a column of numbers with text in some rows, and what is wrong with it."""
+    notes, problems, bad = list[str](), list[str](), np.isinf(x)
+    if len(strays):
+        first = f"{table.place(strays[0], name)} holds {short(table.text[name][strays[0]])}"
+        more = f", and {len(strays) - 1:,} more cells no number either" if len(strays) > 1 else ""
+        notes.append(f"{first}, no number{more}: taken as missing")
+    if bad.any():
+        row = int(bad.argmax())
+        problems.append(f"{table.place(row, name)} holds {x[row]}: {FINITE}")
+    return notes, problems
 
 
 def _of_labels(table: Table, label: str, kinds: dict[str, str], classes: bool) -> list[str]:
     """What is wrong with the column of labels, of which the user may say that it has classes."""
     words = {*table.text[label].tolist()} - {""}
     n, K = np.count_nonzero(table.text[label] != ""), len(words)
-    numbers = [as_number(word) for word in words]
-    what = f"{table.path}: the target, column {label!r}, "
-    if not words:
-        return [f"{what}has no label in any row"]
-    if K == 1:
-        return [f"{what}has only one class, {short(*words)}"]
-    hint = "; ".join(filter(None, ["minnet classifies", _class_columns(table, label, kinds)]))
-    if classes:
+    numbers: list[Any] = [as_number(word) for word in words]
+    numeric = None not in numbers
+    shares = numeric and any(x % 1 for x in numbers)
+    measured = K > CLASSES or (K > DISTINCT and n < DISTINCT * K) or (K > 10 and shares)
+    if K < 2:
+        what = f"has only one class, {short(*words)}" if words else "has no label in any row"
+    elif classes:
         return []
-    if None not in numbers:
-        whole = all(number % 1 == 0 for number in numbers if number)
-        if K > CLASSES or (K > DISTINCT and n < DISTINCT * K) or (K > 10 and not whole):
-            return [f"{what}looks like a quantity, with {K:,} different numbers: {hint}"]
-    elif n > DISTINCT and n / 2 < K:
-        return [f"{what}has {K:,} different labels in {n:,} rows, like an id: {hint}"]
-    return []
+    elif not numeric and n > DISTINCT and n / 2 < K:
+        what = f"has {K:,} different labels in {n:,} rows, like an id"
+    elif numeric and measured:
+        what = f"looks like a quantity, with {K:,} different numbers"
+    else:
+        return []
+    if K > 1:
+        what = "; ".join([f"{what}: minnet classifies", *_class_columns(table, kinds)])
+    return [f"{table.path}: the target, column {label!r}, {what}"]
 
 
-def _class_columns(table: Table, label: str, kinds: dict[str, str]) -> str:
-    """Which other columns may be classes."""
+def _class_columns(table: Table, kinds: dict[str, str]) -> list[str]:
+    """What says which other columns may be classes, if any may."""
     found = []
     for name, kind in kinds.items():
-        if kind == CATEGORIES or (kind == NUMBERS and name not in table.text):
-            values = {*cells(table, name).tolist()} - {""}
-            whole = kind == CATEGORIES or all("." not in value for value in values)
-            found += [name] if 1 < len(values) <= DISTINCT and whole else []
-    return f"its classes may be in {_listed(found)}: name one as data.target" if found else ""
+        if name in table.text:
+            K = len({*table.text[name].tolist()} - {""}) if kind == CATEGORIES else 0
+        else:  # numbers are counted as such: as text, they would fill the memory
+            x = table.X[:, table.names.index(name)]
+            x = np.unique(x[~np.isnan(x)])
+            K = len(x) if kind == NUMBERS and (x == np.round(x)).all() else 0
+        found += [name] if 1 < K <= DISTINCT else []
+    return [f"its classes may be in {_listed(found)}: name one as data.target"] if found else []
 
 
 def _told(
@@ -215,11 +220,9 @@ def _told(
 
 
 def _left_out(kinds: dict[str, str]) -> str:
-    reasons: dict[str, list[str]] = {}
-    for name, kind in kinds.items():
-        if kind not in (NUMBERS, CATEGORIES):
-            reasons.setdefault(kind, []).append(name)
-    return "; ".join(f"{_listed(names)} ({reason})" for reason, names in reasons.items())
+    reasons = dict.fromkeys(kind for kind in kinds.values() if kind not in (NUMBERS, CATEGORIES))
+    names = {reason: [name for name in kinds if kinds[name] == reason] for reason in reasons}
+    return "; ".join(f"{_listed(names[reason])} ({reason})" for reason in reasons)
 
 
 def _listed(names: list[str]) -> str:
@@ -241,47 +244,40 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
     if not table.named or (unnamed and not {*have} & {*want}):
         kept = [name for name in columns if name in want]
         orders = [columns, [name for name in columns if name != label], kept]
-        orders = [names for names in orders[0 if table.order else 2 :] if len(names) == len(have)]
-        if not orders:
+        fitting = [order for order in orders[0 if table.order else 2 :] if len(order) == len(have)]
+        if not fitting:
             counts = f"{len(have)} columns without names of their own"
             what = f"the model takes {len(kept)}: {_listed(kept)}"
             raise DataError(f"{table.path}: has {counts}; {what}")
-        order = orders[0]
-        called = dict(zip(have, order, strict=True))
-        table = replace(
-            table,
-            names=[called[name] for name in table.names],
-            text={called[name]: cells for name, cells in table.text.items()},
-            order=order,
-        )
-        have = order
+        called = dict(zip(have, fitting[0], strict=True))
+        words = {called[name]: table.text[name] for name in table.text}
+        table = replace(table, names=[called[name] for name in table.names], text=words)
+        table.order = have = fitting[0]
     elif missing := [name for name in want if name not in have]:
         what = "which the training file has"
         raise DataError(f"{table.path}: has no column {_listed(missing)}, {what}")
     if not table.text and not text:
-        places = [table.names.index(name) for name in names]
-        same = table.names == names
-        return replace(table, names=names, X=table.X if same else table.X[:, places])
+        if table.names == names:
+            return table
+        return replace(table, names=names, X=table.X[:, [table.names.index(n) for n in names]])
     notes, problems, numbers = list(table.notes), list[str](), dict[str, NDArray]()
     decimal = table.reading.get("decimal", reading.decimal) or "."
     for name in names:
         numbers[name], strays = _numbers(table, name, decimal)
         if len(strays) > np.count_nonzero(~np.isnan(numbers[name])):
             problems.append(str(table.text_error(name)))
-        problems += _infinite(table, name, numbers[name])
-        notes += _about_strays(table, name, strays)
+        said, wrong = _said(table, name, numbers[name], strays)
+        notes, problems = notes + said, problems + wrong
     if problems:
         raise DataError("\n".join(problems))
     known = {*columns, *want, *reading.text}
     if extra := [name for name in have if table.named and name not in known]:
         notes.append(f"{table.path}: columns that the model does not know: {_listed(extra)}")
-    words = {name: cells(table, name) for name in text}
-    if label in table.text:
-        words[label] = table.text[label]
-    elif table.y is None and reading.labels:
+    if reading.labels and table.y is None and label not in table.text:
         raise DataError(f"{table.path}: has no column of labels, {label!r} in the training file")
-    table = replace(table, text=table.text | words, notes=notes)
-    table = _with_columns(table, numbers, text, label if label in words else None)
+    words = table.text | {name: cells(table, name) for name in text}
+    table = replace(table, text=words, notes=notes)
+    table = _with_columns(table, numbers, text, label or "")
     return _labelled(table) if reading.labels else table
 
 

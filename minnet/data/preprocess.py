@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.data.table import Table, as_number
+from minnet.data.table import BLOCK, Table, as_number
 from minnet.errors import DataError
 
-TOO_LARGE = "holds numbers too large to be scaled: divide it first"
 RARE = 5  # a category of fewer training rows is rare; fewer than that, in less than 200 rows
 MOST = 256  # categories of a column that have an input of their own
 GAP, OTHER = "", "\0"  # stand for missing cells, and for rare or unknown categories
@@ -59,9 +58,8 @@ class Preprocessing:
         words = {GAP: "missing", OTHER: "other"}
         found = [(name, name) for name in self.names]
         found += [(name, f"{name} missing") for name in self.gaps]
-        found += [
-            (name, f"{name} from {e:g}") for name in self.edges for e in self.edges[name][:-1]
-        ]
+        for name, edges in self.edges.items():
+            found += [(name, f"{name} from {e:g}") for e in edges[:-1]]
         for name, values in self.categories.items():
             shown = values[1:] if len(values) == 2 else values
             found += [(name, f"{name}={words.get(value, value)}") for value in shown]
@@ -168,12 +166,14 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
         for block in blocks:
             if fitted is None:
                 fitted = _unscaled(missing, block)
-                minmax = MaxAbsScaler() if block.sparse else MinMaxScaler()
-                standard = StandardScaler(with_mean=not block.sparse)
-                scalers = {"standard": standard, "minmax": minmax}
-                scaler = scalers.get(scale, standard if block.sparse and scale != "none" else None)
-            if scaler and len(block):
-                scaler.partial_fit(fitted.encode(block))
+                if scale == "minmax":
+                    scaler = MaxAbsScaler() if block.sparse else MinMaxScaler()
+                elif scale == "standard" or (block.sparse and scale != "none"):
+                    scaler = StandardScaler(with_mean=not block.sparse)
+            if scaler and len(block):  # inputs of all rows at once would fill the memory
+                size = len(block) if block.sparse else max(1, BLOCK // len(fitted.inputs))
+                for piece in block.blocks(size):
+                    scaler.partial_fit(fitted.encode(piece))
             elif scale in ("robust", "piecewise"):
                 rows.append(block.X[:: max(1, math.ceil(n / SAMPLE))].astype(np.float64))
         if hasattr(scaler, "var_"):
@@ -186,7 +186,7 @@ def fit(scale: str, missing: str, blocks: Iterable[Table], n: int = 0) -> Prepro
             fitted.scale = scaler.scale_
         elif rows:
             _robust(fitted, np.concatenate(rows), n if scale == "piecewise" else LARGE)
-        _refuse(fitted.inputs, ~np.isfinite(fitted.center + fitted.scale), TOO_LARGE)
+        _refuse_infinite(fitted.inputs, fitted.center + fitted.scale)
     return fitted
 
 
@@ -215,7 +215,7 @@ def _unscaled(missing: str, table: Table) -> Preprocessing:
         missing_cells = np.isnan(table.X)
         X = np.where(missing_cells.all(axis=0), 0, table.X)
         fill = (np.nanmean if missing == "mean" else np.nanmedian)(X, axis=0)
-        _refuse(table.names, ~np.isfinite(fill), TOO_LARGE)
+        _refuse_infinite(table.names, fill)
         gaps = [table.names[j] for j in np.flatnonzero(missing_cells.any(axis=0))]
     categories = {name: _categories(cells) for name, cells in table.text.items()}
     fitted = Preprocessing(table.names, fill, np.zeros(0), np.ones(0), categories, gaps)
@@ -240,7 +240,7 @@ def _categories(cells: NDArray) -> list[str]:
     return kept + [GAP] * (missing > 0) + [OTHER] * (len(counts) > len(kept))
 
 
-def _refuse(names: list[str], bad: NDArray, what: str) -> None:
-    """Raise DataError for the first column that is bad."""
-    if bad.any():
-        raise DataError(f"column {names[int(bad.argmax())]!r} {what}")
+def _refuse_infinite(names: list[str], x: NDArray) -> None:
+    """Raise DataError for the first column whose figure x is beyond float64."""
+    for name in np.array(names, object)[~np.isfinite(x)]:
+        raise DataError(f"column {name!r} holds numbers too large to be scaled: divide it first")

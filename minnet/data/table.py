@@ -20,12 +20,11 @@ WORDS = "#n/a #na -1.#ind -1.#qnan -nan 1.#ind 1.#qnan <na> n/a na nan none null
 MISSING = frozenset(("", "#n/a n/a", "?", "-", ".", *WORDS.split()))
 AMOUNT = re.compile(r"([-+]?)[$€£¥]?\s*([^\s%€](?:.*[^\s%€])?)\s*€?\s*(%?)")
 GROUPED = {  # thousands are grouped by these, if the decimal mark is a point, or a comma
-    ".": re.compile(
-        r"([-+]?[1-9]\d{0,2}(?:([, '\u00a0\u202f\u2019])\d{3})(?:\2\d{3})*)(?:\.(\d*))?"
-    ),
-    ",": re.compile(
-        r"([-+]?[1-9]\d{0,2}(?:([. '\u00a0\u202f\u2019])\d{3})(?:\2\d{3})*)(?:,(\d*))?"
-    ),
+    decimal: re.compile(
+        rf"([-+]?[1-9]\d{{0,2}}(?:([{mark} '\u00a0\u202f\u2019])\d{{3}})(?:\2\d{{3}})*)"
+        rf"(?:[{decimal}](\d*))?"
+    )
+    for decimal, mark in (".,", ",.")
 }
 BLOCK = 1 << 19  # numbers in memory at a time, where rows are passed over in blocks
 SPARSE = 1 << 12  # sparse rows in memory at a time
@@ -148,7 +147,8 @@ class Table:
         """The error for text where numbers are needed. It names the first such cell."""
         cells = self.text[column]
         row = next((i for i, cell in enumerate(cells) if as_number(cell) is None), 0)
-        return DataError(f"{self.place(row, column)} {no_number(cells[row])}")
+        what = f"holds {short(cells[row])}, not a number: correct it"
+        return DataError(f"{self.place(row, column)} {what}")
 
 
 def places(which: Any, n: int) -> NDArray:
@@ -206,11 +206,6 @@ def target_place(reading: Reading, names: list[str], named: bool) -> int | None:
     if place is None and reading.labels:
         raise ConfigError(no_column("target", reading.target, names))
     return place
-
-
-def no_number(cell: str) -> str:
-    """The end of a message about a cell of text among numbers."""
-    return f"holds {short(cell)}, not a number: correct it"
 
 
 def not_finite(x: NDArray) -> NDArray:
