@@ -73,9 +73,10 @@ def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                if not overwrite:
-                    target.touch(exist_ok=False)  # check and create in one step
-                temporary.replace(target)
+                if not overwrite and _linked(temporary, target):
+                    temporary.unlink()
+                else:
+                    temporary.replace(target)
             except BaseException:
                 with contextlib.suppress(OSError):
                     temporary.unlink()
@@ -88,18 +89,30 @@ def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
 
 
 def _alone(path: Path, shown: Path) -> BinaryIO:
-    """An empty file, new or left by a process that was killed, locked until it is closed. Raises
-    FileError if another process writes it."""
+    """A new file, locked until it is closed. Raises FileError if another process writes it."""
     while True:
         path.touch()
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("r+b"))
             _lock(file.fileno(), shown)
-            # its last writer may just have renamed it
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                file.truncate()
-                opened.pop_all()
-                return file
+            found = os.fstat(file.fileno())
+            if os.path.samestat(found, path.stat()):  # or its last writer has just renamed it
+                if found.st_size == 0 and found.st_nlink == 1:
+                    opened.pop_all()
+                    return file
+                path.unlink()  # a killed process left it
+
+
+def _linked(temporary: Path, target: Path) -> bool:
+    """Give a file a second name, check and create in one step, if the file system has links. Raises
+    FileExistsError."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _lock(handle: int, shown: Path, grace: float = 0) -> None:

@@ -198,10 +198,32 @@ def test_a_writer_that_waited_for_the_name_of_a_finished_file_makes_a_new_one(mo
     assert content() == {"a": b"second"}
 
 
-def test_a_killed_writers_half_is_taken_over_by_the_next():
+def test_what_a_killed_writer_left_is_removed_by_the_next():
     Path(".a.minnet").write_bytes(b"half of what a killed process wrote")
     write(Path("a"), b"whole")
     assert content() == {"a": b"whole"}
+    os.link("a", ".a.minnet")  # killed between the two names of a new file
+    with pytest.raises(KeyError), files.writing(Path("a")):
+        raise KeyError
+    assert content() == {"a": b"whole"}
+
+
+def test_a_new_file_is_whole_or_absent_at_any_kill_and_made_without_links_too(monkeypatch):
+    for links in (True, False):
+        if not links:
+            monkeypatch.setattr(os, "link", mock.Mock(side_effect=PermissionError))
+        with faults() as counted:
+            write(Path("a"), b"whole", overwrite=False)
+        for at in range(1, len(counted.names) + 1):
+            Path("a").unlink()
+            with faults(at, "killed"), contextlib.suppress(Killed):
+                write(Path("a"), b"whole", overwrite=False)
+            assert content().get("a", b"whole") == b"whole"
+            with contextlib.suppress(files.FileError):
+                write(Path("a"), b"whole", overwrite=False)
+            Path(".a.minnet").unlink(missing_ok=True)
+            assert content() == {"a": b"whole"}
+        Path("a").unlink()
 
 
 @pytest.mark.parametrize("old", [None, b"old"], ids=["dangling", "file"])
