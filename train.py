@@ -1,8 +1,8 @@
-"""python train.py [CONFIG.toml] [section.key=value ...]: the same as `minnet train`."""
+"""python train.py [CONFIG.toml | TABLE] [section.key=value ...]: the same as `minnet train`."""
 
 import sys
 
-from minnet.cli import main
+from minnet.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main(["train", *sys.argv[1:]]))

@@ -4,12 +4,11 @@ The mathematics is in `minnet.core`, whose docstring gives the reading order and
 command line is `python train.py`, `python -m minnet` or `minnet`.
 """
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnet import errors
-from minnet.core.network import MLP
-from minnet.core.softmax import cross_entropy, log_softmax, softmax, softmax_jacobian, softmax_vjp
 from minnet.errors import (
     ConfigError,
     DataError,
@@ -20,6 +19,14 @@ from minnet.errors import (
 )
 
 if TYPE_CHECKING:
+    from minnet.core.network import MLP
+    from minnet.core.softmax import (
+        cross_entropy,
+        log_softmax,
+        softmax,
+        softmax_jacobian,
+        softmax_vjp,
+    )
     from minnet.estimator import MLPClassifier
     from minnet.model import Model
 
@@ -51,12 +58,12 @@ def load(path: str | Path) -> "Model":
 
 
 def __getattr__(name: str) -> Any:
-    """MLPClassifier, on first use: it imports scikit-learn."""
-    if name == "MLPClassifier":
-        from minnet.estimator import MLPClassifier
-
-        return MLPClassifier
-    raise AttributeError(f"module 'minnet' has no attribute {name!r}")
+    """A name of the mathematics or the estimator, imported on first use: a command can be
+    interrupted before NumPy is there."""
+    if name not in __all__:
+        raise AttributeError(f"module 'minnet' has no attribute {name!r}")
+    place = {"MLP": "core.network", "MLPClassifier": "estimator"}.get(name, "core.softmax")
+    return getattr(importlib.import_module(f"minnet.{place}"), name)
 
 
 def __dir__() -> list[str]:

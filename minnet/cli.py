@@ -21,6 +21,7 @@ import numpy as np
 
 from minnet import config as configs
 from minnet import console, data, distributed, files, model, runs, sweep
+from minnet.__main__ import STOPPING
 from minnet.console import fail, note, say
 from minnet.errors import VERSION, ConfigError, DataError, MinnetError, did_you_mean, one_line
 from minnet.study.text import has_colour
@@ -41,7 +42,7 @@ KEYS = "Keys, with their defaults; a value on the command line is TOML or a bare
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done; 2 wrong arguments or config; 1 a problem with
-    data, files or the run; 130 and 143 after SIGINT and SIGTERM."""
+    data, files or the run; 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM."""
     command, *arguments = list(sys.argv[1:] if argv is None else argv) or [""]
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
@@ -59,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with console.silence(team.rank > 0):  # rank 0 alone speaks
             return COMMANDS[command](_parse(COMMANDS[command], arguments))
     except (Exception, KeyboardInterrupt) as error:
-        return _end(error, command, team)
+        return _end(error, team)
 
 
-def _end(error: BaseException, command: str, team: distributed.Team) -> int:
+def _end(error: BaseException, team: distributed.Team) -> int:
     """Print the line for an error, and end all processes of a team; returns the exit code."""
     code = 1
     if isinstance(error, MinnetError):
@@ -71,8 +72,8 @@ def _end(error: BaseException, command: str, team: distributed.Team) -> int:
     elif isinstance(error, MemoryError):
         line = "out of memory: try a smaller model.hidden or train.batch_size"
     elif isinstance(error, KeyboardInterrupt):
-        line = "interrupted" + " before the model was saved" * (command == "train")
-        code = 128 + (error.args or [signal.SIGINT])[0]
+        number, *more = error.args or [signal.SIGINT]
+        line, code = " ".join(["interrupted", *more]), 128 + number
     elif team.size > 1:
         line = one_line(f"{type(error).__name__}: {error}")
     else:
@@ -127,18 +128,19 @@ def _size(text: str) -> tuple[int, int]:
 
 
 class _Stop(threading.Event):
-    """While entered, set by the first SIGINT or SIGTERM; a second one interrupts at once."""
+    """While entered, set by the first signal to stop; a second one interrupts at once."""
 
     code = 128 + signal.SIGINT  # if the signal has reached another process of a team alone
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.is_set():
-            raise KeyboardInterrupt(number)
+            raise KeyboardInterrupt(number, "before the model was saved")
         self.code = 128 + number
         self.set()
 
     def __enter__(self) -> "_Stop":
-        self.before = {n: signal.signal(n, self) for n in (signal.SIGINT, signal.SIGTERM)}
+        caught = [n for n in STOPPING if signal.getsignal(n) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self) for number in caught}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -289,7 +291,7 @@ def _write_report(folders: list[Path], out: Path | None = None, size: Any = None
 def _check_plot() -> None:
     """Raise MinnetError without matplotlib, before anything takes time."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise MinnetError("a report needs matplotlib: pip install 'minnet[plot]'")
+        raise MinnetError("a report needs matplotlib: pip install matplotlib")
 
 
 def predict(options: argparse.Namespace) -> int:

@@ -77,7 +77,7 @@ def team() -> Team:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise MinnetError(f"mpiexec needs mpi4py ({error}): pip install 'minnet[mpi]'") from None
+        raise MinnetError(f"mpiexec needs mpi4py ({error}): pip install mpi4py mpich") from None
     started, comm = os.environ[launched[0]], MPI.COMM_WORLD
     if comm.size == 1 and started != "1" and launched[0] != "PMIX_RANK":
         what = f"mpiexec started {started} processes, but mpi4py sees one"

@@ -18,8 +18,9 @@ import pytest
 import test_delimited
 from running import ROOT, end, files, write_rows
 
-from minnet import cli, errors, model
+from minnet import errors, model
 from minnet import files as sealed
+from minnet.__main__ import main
 
 pytestmark = pytest.mark.soak
 
@@ -64,7 +65,7 @@ def started(arguments: list[str]) -> int:
             os.dup2(said, 1)
             os.dup2(said, 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            code = cli.main(arguments)
+            code = main(arguments)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
