@@ -455,7 +455,6 @@ def test_a_file_that_is_no_table_is_refused(content, message):
 
 def test_a_line_longer_than_any_row_is_refused_before_the_rest_is_read(monkeypatch):
     monkeypatch.setattr(delimited, "MAX_LINE", 1000)
-    monkeypatch.setattr(delimited, "CHUNK", 100)
     Path("t.csv").write_text("a,y\n1,u\n" + "1," * 500_000)
     with traced_memory() as risen:
         message = refused(DataError, sources.read, "t.csv", Reading())
@@ -468,7 +467,6 @@ def test_a_line_longer_than_any_row_is_refused_before_the_rest_is_read(monkeypat
 
 def test_reading_takes_at_most_twice_the_memory_of_the_numbers(monkeypatch):
     monkeypatch.setattr(delimited, "LOOK", 50)
-    monkeypatch.setattr(delimited, "CHUNK", 1 << 16)
     rng = np.random.default_rng(0)
     lines = [",".join(f"{x:.6g}" for x in row) for row in rng.normal(size=(600, 50)).tolist()]
     content = "".join(f"{lines[i % 600]},{'uvw'[i % 3]}\n" for i in range(6_000))

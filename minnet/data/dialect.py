@@ -41,24 +41,30 @@ class Cells:
         gone = cell.lower() in self.missing or (self.marks and as_number(cell) in self.marks)
         return "" if gone else cell
 
-    def number(self, cell: str) -> float | None:
+    def numbers(self, cells: Row) -> tuple[NDArray, list[int]]:
+        """The plain numbers in the cells (n,), NaN where none is, and the places of text."""
+        known, text = cells, list[int]()
+        if self.gaps:
+            known = [self.gaps.get(cell, cell) for cell in cells]
+        if self.points:
+            known = [cell.translate(self.points) for cell in known]
+        try:
+            if not is_plain("".join(cells)):
+                raise ValueError
+            X = np.array(known, np.float64)
+        except ValueError:
+            found = list(map(self._number, cells))
+            text = [i for i, number in enumerate(found) if number is None]
+            X = np.array(found, np.float64)
+        return self.blank(X), text
+
+    def _number(self, cell: str) -> float | None:
         """The plain number in a cell, NaN if it is missing, None if it is text."""
         if cell.strip().lower() in self.missing:
             self.gaps[cell] = "nan"
             return math.nan
         with contextlib.suppress(ValueError):
             return float(cell.translate(self.points)) if is_plain(cell) else None
-        return None
-
-    def numbers(self, rows: list[Row], plain: bool) -> NDArray | None:
-        """X (n, D); None if there is text, or a missing cell that is spelled in a new way."""
-        if not (plain or is_plain("".join(map("".join, rows)))):
-            return None
-        get, points = self.gaps.get, self.points
-        filled = ([get(cell, cell).translate(points) for cell in row] for row in rows)
-        for tried in (filled,) if points else (rows, filled):
-            with contextlib.suppress(ValueError):
-                return self.blank(np.array(list(tried), np.float64))
         return None
 
     def blank(self, X: NDArray) -> NDArray:
@@ -122,6 +128,11 @@ def columns_of(rows: list[Row]) -> tuple[list[Row], int]:
     below = below or [row for row in rows[1:] if len(row) == len(rows[0])]
     usual = Counter(map(len, below or rows)).most_common(1)[0][0]
     return list(map(list, zip(*(row for row in below if len(row) == usual), strict=True))), usual
+
+
+def filled(cells: Row) -> int:
+    """How many cells there are up to the last one that is not empty."""
+    return max((j for j, cell in enumerate(cells, 1) if cell), default=0)
 
 
 def is_word(cell: str) -> bool:
