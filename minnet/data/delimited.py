@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minnet.data import dialect
 from minnet.data.dialect import Cells, Row
@@ -25,7 +24,6 @@ from minnet.errors import DataError, short
 Progress = Callable[[int], object] | None  # is told of each number of bytes read
 
 MAX_LINE = 1 << 22  # characters; a longer line is refused
-MAX_CELL = 1 << 15  # characters, about as many as Excel takes
 START = 100  # lines that decide what the delimiter is
 LOOK = 500  # rows that decide what the columns are
 CELLS = 1 << 12  # read at a time: these stay in the processor's cache
@@ -120,10 +118,10 @@ class _Records:
             self.comment = first[1:] if first[0] == "#" else ""
         else:
             raise DataError(said)
-        lines = itertools.chain([first], text)
-        lines = (PADDED.sub(r"\1", line) if '" ' in line else line for line in lines)
+        found = itertools.chain([first], text)
+        lines = (PADDED.sub(r"\1", line) if '" ' in line else line for line in found)
         start = list(itertools.islice(lines, START))
-        self.lines: Iterator[str] = itertools.chain(start, lines)
+        self.lines: Iterable[str] = itertools.chain(start, lines)
         self.delimiter, self.cuts = dialect.delimiter_of(
             [line for line in start if line.strip() and line[0] != "#"]
         )
@@ -169,11 +167,11 @@ class _Layout:
             columns, _ = dialect.columns_of(rows)
         header = reading.header
         above: Row = next(dialect.cells([dialect.unspaced(of.comment)], of.delimiter), [])
-        if header is not False and len(above) == usual and dialect.are_names(above):
-            ayes, noes = dialect.votes(rows[0], columns)
-            if ayes <= noes:  # the names stand behind a #, and the first row is data
-                header, lines, rows = True, [of.line - 1, *lines], [above, *rows]
-                columns, usual = dialect.columns_of(rows)
+        named = len(above) == usual and dialect.are_names(above)
+        if header is not False and named and dialect.votes(rows[0], columns) <= 0:
+            # the names stand behind a #, and the first row is data
+            header, lines, rows = True, [of.line - 1, *lines], [above, *rows]
+            columns, usual = dialect.columns_of(rows)
         top = [cell.strip() for cell in rows[0]]
         self.header = self._has_names(top, columns, reading, header)
         if self.header and not columns:
@@ -200,10 +198,10 @@ class _Layout:
 
     def _has_names(self, top: Row, columns: list[Row], reading: Reading, header: Any) -> bool:
         """Whether the first row holds names."""
-        ayes, noes = dialect.votes(top, columns[max(0, len(columns) - len(top)) :])
+        votes = dialect.votes(top, columns[max(0, len(columns) - len(top)) :])
         asked = {*filter(None, top)} & {reading.target, *reading.text, *reading.columns}
-        if header is not None or ayes or noes or asked:
-            return bool(asked or ayes >= noes if header is None else header)
+        if header is not None or asked or votes:
+            return bool(asked or votes > 0 if header is None else header)
         header = dialect.are_names(top)
         if columns and any(map(dialect.is_word, top)):
             what, other = ("names", "false") if header else ("data", "true")
@@ -238,8 +236,9 @@ class _Layout:
 
     def table(self, lines: list[int], rows: list[Row]) -> Table:
         """The rows with their numbers and text apart."""
+        word = self.cells.word
         words = {
-            j: self._words(j, lines, [row.pop(j) for row in rows])
+            j: np.array([word(row.pop(j)) for row in rows], object)
             for j in sorted(self.texts, reverse=True)
         }
         names = [name for j, name in enumerate(self.names) if j not in self.texts]
@@ -254,10 +253,3 @@ class _Layout:
         table.reading = {"header": self.header, "decimal": self.decimal}
         table.order, table.notes = self.names, self.notes
         return table
-
-    def _words(self, j: int, lines: list[int], column: Row) -> NDArray:
-        if max(map(len, column), default=0) > MAX_CELL:
-            i = next(i for i, cell in enumerate(column) if len(cell) > MAX_CELL)
-            what = f"has a cell of more than {MAX_CELL:,} characters"
-            raise DataError(f"line {lines[i]}, column {self.names[j]!r} {what}")
-        return np.array(list(map(self.cells.word, column)), object)

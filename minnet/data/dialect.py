@@ -48,10 +48,8 @@ class Cells:
             known = [self.gaps.get(cell, cell) for cell in cells]
         if self.points:
             known = [cell.translate(self.points) for cell in known]
-        try:
-            if not is_plain("".join(cells)):
-                raise ValueError
-            X = np.array(known, np.float64)
+        try:  # all at once; one by one if there is text, or a gap that is spelled in a new way
+            X = np.array(known if is_plain("".join(cells)) else "text", np.float64)
         except ValueError:
             found = list(map(self._number, cells))
             text = [i for i, number in enumerate(found) if number is None]
@@ -59,7 +57,6 @@ class Cells:
         return self.blank(X), text
 
     def _number(self, cell: str) -> float | None:
-        """The plain number in a cell, NaN if it is missing, None if it is text."""
         if cell.strip().lower() in self.missing:
             self.gaps[cell] = "nan"
             return math.nan
@@ -151,20 +148,21 @@ def are_names(cells: Row) -> bool:
     return len({*names}) == len(names) > 0 and (not years or counted or rising)
 
 
-def votes(top: Row, columns: list[Row]) -> tuple[int, int]:
-    """How many cells of the first row look like names: words that are asked for, or above numbers,
-    or without a digit above cells that all have one; and how many words stand below again."""
-    ayes, noes = 0, 0
+def votes(top: Row, columns: list[Row]) -> int:
+    """How many more cells of the first row look like names than like data. A name is a word that is
+    asked for, or above numbers, or without a digit above cells that all have one; a word that
+    stands below again is none."""
+    count = 0
     for name, column in zip(map(str.strip, top), columns, strict=False):
         below = {*map(str.strip, column)}
         given = [cell for cell in below if cell.lower() not in MISSING]
         if not is_word(name) or name in below:
-            noes += name in below and is_word(name)
+            count -= name in below and is_word(name)
         elif name.lower() in TARGETS:
-            ayes += 1
+            count += 1
         elif given and all(any(map(str.isdigit, cell)) for cell in given):
-            ayes += all(as_number(cell) is not None for cell in given) or not DIGIT.search(name)
-    return ayes, noes
+            count += all(as_number(cell) is not None for cell in given) or not DIGIT.search(name)
+    return count
 
 
 def decimal_of(columns: list[Row], semicolon: bool, known: str) -> str:
