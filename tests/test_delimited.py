@@ -269,14 +269,8 @@ def test_without_labels_the_target_may_be_missing_and_one_column_is_a_table():
 
 @BLOCKS
 def test_a_missing_number_is_nan_and_a_missing_word_is_empty(blocks):
-    missing = [
-        *(mark for mark in sorted(MISSING) if mark[:1] != "#"),
-        "  ",
-        "N/A",
-        "-999",
-        " -999.0 ",
-        "?!",
-    ]
+    missing = [mark for mark in sorted(MISSING) if mark[:1] != "#"]
+    missing += ["  ", "N/A", "-999", " -999.0 ", "?!"]
     n = len(missing)
     lines = [f"{cell},{cell},{i},k{i % 2}" for i, cell in enumerate(missing)]
     content = "a,b,c,y\n" + "6,blue,9,k0\n" * 5 + "\n".join(lines) + "\n,,,k1\n,,,k1"
