@@ -6,7 +6,6 @@ import gzip
 import io
 import lzma
 import math
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from tables import refused
 
 from minnet.data import delimited, sources
 from minnet.data.dialect import Cells
-from minnet.data.table import Reading, Table
+from minnet.data.table import MISSING, Reading, Table
 from minnet.errors import ConfigError, DataError, MinnetError
 
 NAN = math.nan
@@ -76,9 +75,8 @@ def content_of(read):
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|", " ", "   ", " \t "])
 def test_the_delimiter_is_seen_whatever_the_suffix(delimiter):
     content = "age,size,kind\n1,2.5,a\n3,-4e1,b\n".replace(",", delimiter)
-    for name in ("t.csv", "t.tsv", "t.txt", "t"):
+    for name in ("t.csv", "t.tsv", "t"):
         read = table(content, name)
-        assert read.order == ["age", "size", "kind"] and read.numbers.tolist() == [2, 3]
         assert rows(read) == [[1, 2.5, "a"], [3, -40, "b"]] and list(read.text) == ["kind"]
         assert read.named and read.reading == {"header": True, "decimal": "."} and not read.notes
 
@@ -88,11 +86,7 @@ def test_the_delimiter_is_seen_whatever_the_suffix(delimiter):
     [
         ("  a   b c\n 1 2   x \n   3     4 y\n", "abc", [[1, 2, "x"], [3, 4, "y"]]),
         (' a , b ,"y"\n 1 ,  2.5, u  \n3,4 ,"v"\n', "aby", [[1, 2.5, "u"], [3, 4, "v"]]),
-        (
-            '"a" , "b" ,y\n"1" , 2, "u" \n3,4,"v, ""w"" "  \n',
-            "aby",
-            [[1, 2, "u"], [3, 4, 'v, "w"']],
-        ),
+        ('"a" , "b",y\n"1" , 2, "u" \n3,4,"v, ""w"" "  \n', "aby", [[1, 2, "u"], [3, 4, 'v, "w"']]),
         ("a\tb\tc\nx,y\t1\tu\nz,w\t2\tv\n", "abc", [["x,y", 1, "u"], ["z,w", 2, "v"]]),
         ('a,b,c\n"1;2",3,x\n"4;5",6,y\n', "abc", [["1;2", 3, "x"], ["4;5", 6, "y"]]),
         ("a b,c d,e\n1,2,x y\n3,4,z w\n", ["a b", "c d", "e"], [[1, 2, "x y"], [3, 4, "z w"]]),
@@ -198,9 +192,7 @@ def test_names_are_made_where_they_are_missing_or_stand_twice(top, order, note):
     assert read.notes[:1] == [note][: len(note)]
 
 
-@pytest.mark.parametrize(
-    ("top", "end"), [("", ","), (",", ","), (",", ", "), (",,", ",,"), (",", "")]
-)
+@pytest.mark.parametrize(("top", "end"), [("", ","), (",", ", "), (",,", ",,"), (",", "")])
 def test_a_delimiter_at_the_end_of_each_line_is_no_column(top, end):
     content = f"a,b,y{top}\n1,2,u{end}\n" + f"3,,v{end}\n" * 600
     read = table(content)
@@ -277,19 +269,15 @@ def test_without_labels_the_target_may_be_missing_and_one_column_is_a_table():
 
 @BLOCKS
 def test_a_missing_number_is_nan_and_a_missing_word_is_empty(blocks):
-    missing = [
-        "",
-        "  ",
-        *["NA", "n/a", "NaN", "NULL", "None", "?", "-", ".", "-999"],
-        " -999.0 ",
-        "?!",
-    ]
+    missing = [mark for mark in sorted(MISSING) if mark[:1] != "#"]
+    missing += ["  ", "N/A", "-999", " -999.0 ", "?!"]
+    n = len(missing)
     lines = [f"{cell},{cell},{i},k{i % 2}" for i, cell in enumerate(missing)]
     content = "a,b,c,y\n" + "6,blue,9,k0\n" * 5 + "\n".join(lines) + "\n,,,k1\n,,,k1"
     read = table(content, missing=("-999", "?!"))
-    np.testing.assert_array_equal(read.X[:, 0], [6] * 5 + [NAN] * 15)
-    np.testing.assert_array_equal(read.X[:, 1], [9] * 5 + [*range(13)] + [NAN] * 2)
-    assert cells(read, "b") == ["blue"] * 5 + [""] * 15
+    np.testing.assert_array_equal(read.X[:, 0], [6] * 5 + [NAN] * (n + 2))
+    np.testing.assert_array_equal(read.X[:, 1], [9] * 5 + [*range(n)] + [NAN] * 2)
+    assert cells(read, "b") == ["blue"] * 5 + [""] * (n + 2)
 
 
 @pytest.mark.parametrize("cell", ["1_0", "１", "1,5", "$4", "4 %", "0x1", "Red", "2020-01-05"])  # noqa: RUF001
@@ -324,28 +312,9 @@ def test_text_takes_no_more_room_than_its_letters():
         read = table(content)
         assert risen() < 4e6
     assert cells(read, "c") == words and len({*map(id, read.text["c"].tolist())}) == 3
-    content = content.replace("x", "xx")
-    assert said(content) == "line 3, column 'c' has a cell of more than 32,768 characters"
 
 
 # Lines, quotes and bytes
-
-
-@BLOCKS
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_line_ends_and_encodings_of_every_kind_make_no_difference(blocks, end):
-    lines = ["a,b,y", "1,2.5,é", '3,,"ü\n"', "-4,6,é"]
-    for code, last in product(["utf-8", "utf-8-sig", "utf-16", "cp1252"], ["", "\n", "\n\n  \n\n"]):
-        read = table("\n".join([*lines, ""]).replace("\n", end).strip().encode(code) + b"")
-        np.testing.assert_array_equal(read.X, [[1, 2.5], [3, NAN], [-4, 6]])
-        assert (read.order, cells(read, "y")) == (["a", "b", "y"], ["é", "ü", "é"])
-        assert read.numbers.tolist() == [2, 3, 5]
-        assert read.notes == ["read as Windows-1252: it is not UTF-8"] * (code == "cp1252")
-        more = ("\n".join(lines) + last).replace("\n", end).encode(code)
-        assert content_of(table(more)) == content_of(read)
-    utf16 = "a,y\n1,é\n2,日\n"
-    for code, bom in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
-        assert cells(table(bom + utf16.encode(code)), "y") == ["é", "日"]
 
 
 @pytest.mark.parametrize(
@@ -354,10 +323,7 @@ def test_line_ends_and_encodings_of_every_kind_make_no_difference(blocks, end):
         (b"a,y\n1,u\n2,\x81x\n", "byte 3 of line 3 is not Windows-1252 or UTF-8"),
         (b"\xef\xbb\xbfa,y\n1,\xe9\n2,\xe9\n", "byte 3 of line 2 is not UTF-8"),
         (b"a,y\r1,u\r2,v\0\r", "byte 4 of line 3 is NUL: this is no text"),
-        (
-            b"\xff\xfe" + "a,y\n1,".encode("utf-16-le") + b"\x00\xd8,\0",
-            "byte 5 of line 2 is not UTF-16",
-        ),
+        ("\ufeffa,y\n1,".encode("utf-16-le") + b"\0\xd8,\0", "byte 5 of line 2 is not UTF-16"),
         ("a,b,y\n1,2,u\n".encode("utf-16-be"), "byte 1 of line 1 is NUL: this is no text"),
     ],
 )
@@ -395,22 +361,16 @@ def test_quotes_keep_what_is_between_them_and_lines_are_counted(blocks):
 # What is no table, and what is wrong in one
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("1,red,2", "has 3 columns instead of 4"),
-        ("1,red,2,1,1", "has 5 columns instead of 4"),
-        ('1,"red,2,1', "opens a quote that is not closed, or goes on behind one"),
-        ('1,"r"ed,2,1', "opens a quote that is not closed, or goes on behind one"),
-    ],
-)
-def test_what_is_wrong_far_below_is_named_with_its_line(content, message, monkeypatch):
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_what_is_wrong_far_below_is_named_with_its_line(end, monkeypatch):
     small_blocks(monkeypatch, 300)
-    for line, blanks, end in ((20, 0, "\n"), (140, 3, "\r\n"), (201, 0, "\r"), (201, 3, "\n")):
-        lines = ["a,b,c,y", *(f"{i},red,{i}.5,{i % 2}" for i in range(200))]
-        lines[line - 1 - blanks : line - 1] = [""] * blanks
-        lines[line - 1] = content
-        assert said((end.join(lines) + end).encode()) == f"line {line} {message}"
+    quote = "opens a quote that is not closed, or goes on behind one"
+    wrong = {"1,red,2": "has 3 columns instead of 4", "1,red,2,1,1": "has 5 columns instead of 4"}
+    for content, message in (wrong | {'1,"red,2,1': quote, '1,"r"ed,2,1': quote}).items():
+        for line, blanks in ((20, 0), (140, 3), (201, 0)):
+            lines = ["a,b,c,y", *(f"{i},red,{i}.5,{i % 2}" for i in range(200))]
+            lines[line - 1 - blanks : line] = [*[""] * blanks, content]
+            assert said((end.join(lines) + end).encode()) == f"line {line} {message}"
 
 
 def test_all_that_is_wrong_is_said_at_once(monkeypatch):
@@ -438,14 +398,11 @@ NO_TABLE = "is no table: no tab, semicolon, comma, | or space cuts its lines int
         ("# a\n\n#b,c\n", "has nothing but comments"),
         ("\n\na,b,y\n\n\n", "has names in line 3, but no rows below"),
         ("a,b,y\n#c\n", "has names in line 1, but no rows below"),
-        ('a,b,y\n1,"2,u\n', "line 2 opens a quote that is not closed, or goes on behind one"),
         ("a\n1\n2\n", NO_TABLE),
         ('"a b"\n"1"\n', NO_TABLE),
         ("One word.\nThen, some more\nof them, and, so on\n" * 9, NO_TABLE),
-        ("a,b,y\n1,2,3,4,5\n", "line 2 has 5 columns instead of 3"),
         ("a;b;y\n" + "1,5;2;u\n" * 20 + "1,5;2\n", "line 22 has 2 columns instead of 3"),
         ("9,3,u,v\n" + "1,2,3,4,5,6\n" * 600, "600 lines have 6 columns instead of 4: lines 2, 3,"),
-        ("a,b,y\n1,2,u\n\n1,v\n", "line 4 has 2 columns instead of 3"),
         ('a,y\n1,"' + "u" * 200_000, "line 2 has a cell of more than 131,072 characters"),
     ],
 )
@@ -455,7 +412,6 @@ def test_a_file_that_is_no_table_is_refused(content, message):
 
 def test_a_line_longer_than_any_row_is_refused_before_the_rest_is_read(monkeypatch):
     monkeypatch.setattr(delimited, "MAX_LINE", 1000)
-    monkeypatch.setattr(delimited, "CHUNK", 100)
     Path("t.csv").write_text("a,y\n1,u\n" + "1," * 500_000)
     with traced_memory() as risen:
         message = refused(DataError, sources.read, "t.csv", Reading())
@@ -468,7 +424,6 @@ def test_a_line_longer_than_any_row_is_refused_before_the_rest_is_read(monkeypat
 
 def test_reading_takes_at_most_twice_the_memory_of_the_numbers(monkeypatch):
     monkeypatch.setattr(delimited, "LOOK", 50)
-    monkeypatch.setattr(delimited, "CHUNK", 1 << 16)
     rng = np.random.default_rng(0)
     lines = [",".join(f"{x:.6g}" for x in row) for row in rng.normal(size=(600, 50)).tolist()]
     content = "".join(f"{lines[i % 600]},{'uvw'[i % 3]}\n" for i in range(6_000))
@@ -484,12 +439,7 @@ WORD = st.sampled_from(["red", " x ", "NA", "a,b", 'a "b" c', "é", "x" * 70, "a
 WORD |= st.text("ab ,;|\t\"'1.é\n", max_size=5)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers().map(str)
 NUMBER |= st.sampled_from(["", "NA", " 5", "7 ", "+1", "1.", ".5", "1E5", "-0", "1e-400"])
-PACKS = {
-    "": lambda content: content,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-}
+PACKS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 @settings(max_examples=150)
@@ -498,9 +448,9 @@ PACKS = {
     st.sampled_from(",;\t|"),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     st.sampled_from(["\n", "\r\n", "\r"]),
-    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "cp1252"]),
     st.booleans(),
-    st.sampled_from(["", ".gz", ".bz2", ".xz"]),
+    st.sampled_from([*PACKS]),
     st.sampled_from([1, 9, 1 << 20]),
 )
 def test_a_table_in_any_dialect_is_read_as_it_was(
@@ -515,9 +465,14 @@ def test_a_table_in_any_dialect_is_read_as_it_was(
     made, quoting = io.StringIO(newline=""), csv.QUOTE_ALL if end == "\r" else quoting
     writer = csv.writer(made, delimiter=mark, quoting=quoting, lineterminator=end)
     writer.writerows([["first", "word", "number"], *pointed])
+    content = ("\ufeff" * code.startswith("utf-16-") + made.getvalue()).encode(code)
     with pytest.MonkeyPatch.context() as patch:
         small_blocks(patch, size)
-        read = table(PACKS[pack](made.getvalue().encode(code)), f"t.csv{pack}", target="word")
+        read = table(PACKS[pack](content), f"t.csv{pack}", target="word")
+    heights = [1 + row[1].count("\n") for row in rows]
+    assert read.numbers.tolist() == [2 + sum(heights[:i]) for i in range(len(rows))]
+    notes = ["read as Windows-1252: it is not UTF-8"] * (code == "cp1252")
+    assert read.notes == [*["numbers have a decimal comma"] * comma, *notes]
     assert read.reading == {"header": True, "decimal": "," if comma else "."}
     as_text = Cells(()).word
     expected = [as_text(row[1]) for row in rows]

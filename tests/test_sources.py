@@ -235,13 +235,14 @@ def answer_with(monkeypatch, code, message):
     monkeypatch.setattr("urllib.request.OpenerDirector.open", answer)
 
 
-def test_an_openml_set_that_does_not_exist_is_a_config_error(home, monkeypatch):
+def test_an_openml_set_that_does_not_exist_or_a_server_that_fails_is_named(home, monkeypatch):
     answer_with(monkeypatch, 412, "Precondition Failed")
     for source in ("openml:nosuch", "openml:nosuch:3"):
         assert refused(ConfigError, load, source).startswith(f"data.source: there is no {source}: ")
     for version in ("", "one", "0", "-1", "1.5"):
-        source = f"openml:weather:{version}"
-        assert refused((DataError, ConfigError), load, source)
+        refused((DataError, ConfigError), load, f"openml:weather:{version}")
+    answer_with(monkeypatch, 503, "Service\nUnavailable")
+    assert "503: Service Unavailable" in refused(DataError, load, "openml:weather")
 
 
 # Sets that cannot be loaded
@@ -253,11 +254,6 @@ def test_without_a_network_the_error_names_what_can_be_had(source, home, tries, 
     assert message.startswith(f"{source}: cannot be downloaded (<urlopen error no network>)")
     assert message.endswith(", ".join((*BUNDLED, *GENERATORS)))
     assert len(tries) == 2 and capsys.readouterr() == ("", "")
-
-
-def test_a_server_that_fails_is_an_error_in_one_line(home, monkeypatch):
-    answer_with(monkeypatch, 503, "Service\nUnavailable")
-    assert "503: Service Unavailable" in refused(DataError, load, "openml:weather")
 
 
 @pytest.mark.parametrize(
@@ -288,30 +284,25 @@ def test_pictures_without_pillow_are_an_error_that_says_so(home, monkeypatch):
     assert message.startswith("lfw_people: needs another package: ") and "PIL" in message
 
 
-def test_a_number_that_is_not_finite_is_named_by_row_and_column(home):
-    X = np.zeros((14, 54))
-    X[3, 2] = np.nan
-    datahome.covtype(home, X)
-    message = "covtype: row 3, column 'Slope' is missing: every value must be a finite number"
-    assert refused(DataError, load, "covtype") == message
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.nan, None, "row 3, column 'Slope' is missing: every value must be a finite number"),
+        ("a", None, "has text in a column of numbers: could not convert"),
+        (0, [[1, 2]] * 14, "has a target of shape (14, 2) instead of one label a row"),
+    ],
+)
+def test_a_set_with_cells_that_are_no_numbers_or_labels_is_an_error(X, y, message, home):
+    cells = np.zeros((14, 54), object if X == "a" else float)
+    cells[3, 2] = X
+    datahome.covtype(home, cells, y and np.array(y))
+    assert refused(DataError, load, "covtype").startswith(f"covtype: {message}")
+
+
+def test_a_sparse_number_that_is_not_finite_is_named_by_row_and_column(home):
     datahome.openml(home, "words", WORDS.replace("2 0.5", "2 inf"), "topic")
     message = "openml:words: row 2, column 'chain' holds inf"
     assert refused(DataError, load, "openml:words").startswith(message)
-
-
-@pytest.mark.usefixtures("pandas_or_not")
-def test_text_among_numbers_is_an_error_in_one_line(home):
-    X = np.zeros((14, 54), object)
-    X[3, 5] = "a"
-    datahome.covtype(home, X)
-    message = refused(DataError, load, "covtype")
-    assert message.startswith("covtype: has text in a column of numbers: could not convert")
-
-
-def test_a_target_of_two_columns_is_an_error(home):
-    datahome.covtype(home, np.zeros((3, 54)), np.array([[1, 2], [2, 1], [1, 1]]))
-    said = "covtype: has a target of shape (3, 2) instead of one label a row"
-    assert refused(DataError, load, "covtype") == said
 
 
 # Files
@@ -325,8 +316,8 @@ def made(name, content=PLAIN):
     return name
 
 
-def frame():
-    return pd.read_csv(io.StringIO(PLAIN), parse_dates=["when"])
+def frame(dates=("when",)):
+    return pd.read_csv(io.StringIO(PLAIN), parse_dates=dates and [*dates])
 
 
 def zipped(members):
@@ -343,11 +334,9 @@ WRITERS = {
     "t.feather": lambda name: frame().to_feather(name),
     "t.xlsx": lambda name: frame().to_excel(name, index=False),
     "book": lambda name: Path("t.xlsx").rename(name),
-    "t.json": lambda name: frame().astype({"when": "str"}).to_json(name, orient="records"),
-    "t.jsonl": lambda name: (
-        frame().astype({"when": "str"}).to_json(name, orient="records", lines=True)
-    ),
-    "c.json": lambda name: frame().astype({"when": "str"}).to_json(name),
+    "t.json": lambda name: frame(None).to_json(name, orient="records"),
+    "t.jsonl": lambda name: frame(None).to_json(name, orient="records", lines=True),
+    "c.json": lambda name: frame(None).to_json(name),
     "t.dta": lambda name: frame().to_stata(name, write_index=False),
     "t.arff": lambda name: made(name, ARFF),
     "t.csv.gz": lambda name: made(name, gzip.compress(PLAIN.encode())),
@@ -402,23 +391,13 @@ def test_a_table_is_the_same_in_every_format(name):
         ("t.parquet", PLAIN, "is called .parquet, but is not Parquet: "),
         ("t.sas7bdat", PLAIN, "is called .sas7bdat, but is not SAS: "),
         ("t.arff", "@relation a\n@attribute b real\n", "is ARFF without rows, or with sparse ones"),
-        ("t.csv", "%" * 60_000, "is no table: "),
-        (
-            "t.arff",
-            "@relation a\n@data" + "\n" * 60_000 + "{0 1}\n",
-            "is ARFF without rows, or with",
-        ),
-        ("t.arff", "@relation a\n@data\n{0 1, 1 2}\n", "is ARFF without rows, or with sparse ones"),
+        ("t.arff", "@relation a\n@data\n%b\n {0 1}", "is ARFF without rows, or with sparse ones"),
         ("t.xlsx", zipped({"t.csv": PLAIN}), "cannot be read: "),
         ("t.parquet", b"PAR1" + b"x" * 40, "cannot be read: "),
         ("t.json", '{"a": [1, 2', "cannot be read: "),
         ("t.json", '{"a": [1, 2]}', "has only one column"),
         ("t.json", '{"a": [], "b": []}', "has no rows"),
-        (
-            "t.zip",
-            zipped({"a.csv": PLAIN, "b.csv": PLAIN}),
-            "is a zip of 2 files, not of one: 'a.csv', 'b.csv'",
-        ),
+        ("t.zip", zipped({"a": "", "b": ""}), "is a zip of 2 files, not of one: 'a', 'b'"),
         ("t.zip", zipped({}), "is a zip of 0 files, not of one: none"),
         ("t.zip", zipped({"t.csv": PLAIN * 9})[:80], "cannot be read: "),
         ("t.csv.gz", gzip.compress(PLAIN.encode())[:-1], "cannot be read: Compressed file ended"),

@@ -41,24 +41,27 @@ class Cells:
         gone = cell.lower() in self.missing or (self.marks and as_number(cell) in self.marks)
         return "" if gone else cell
 
-    def number(self, cell: str) -> float | None:
-        """The plain number in a cell, NaN if it is missing, None if it is text."""
+    def numbers(self, cells: Row) -> tuple[NDArray, list[int]]:
+        """The plain numbers in the cells (n,), NaN where none is, and the places of text."""
+        known, text = cells, list[int]()
+        if self.gaps:
+            known = [self.gaps.get(cell, cell) for cell in cells]
+        if self.points:
+            known = [cell.translate(self.points) for cell in known]
+        try:  # all at once; one by one if there is text, or a gap that is spelled in a new way
+            X = np.array(known if is_plain("".join(cells)) else "text", np.float64)
+        except ValueError:
+            found = list(map(self._number, cells))
+            text = [i for i, number in enumerate(found) if number is None]
+            X = np.array(found, np.float64)
+        return self.blank(X), text
+
+    def _number(self, cell: str) -> float | None:
         if cell.strip().lower() in self.missing:
             self.gaps[cell] = "nan"
             return math.nan
         with contextlib.suppress(ValueError):
             return float(cell.translate(self.points)) if is_plain(cell) else None
-        return None
-
-    def numbers(self, rows: list[Row], plain: bool) -> NDArray | None:
-        """X (n, D); None if there is text, or a missing cell that is spelled in a new way."""
-        if not (plain or is_plain("".join(map("".join, rows)))):
-            return None
-        get, points = self.gaps.get, self.points
-        filled = ([get(cell, cell).translate(points) for cell in row] for row in rows)
-        for tried in (filled,) if points else (rows, filled):
-            with contextlib.suppress(ValueError):
-                return self.blank(np.array(list(tried), np.float64))
         return None
 
     def blank(self, X: NDArray) -> NDArray:
@@ -124,6 +127,11 @@ def columns_of(rows: list[Row]) -> tuple[list[Row], int]:
     return list(map(list, zip(*(row for row in below if len(row) == usual), strict=True))), usual
 
 
+def filled(cells: Row) -> int:
+    """How many cells there are up to the last one that is not empty."""
+    return max((j for j, cell in enumerate(cells, 1) if cell), default=0)
+
+
 def is_word(cell: str) -> bool:
     """Whether a cell has letters and is no number."""
     return as_number(cell) is None and any(map(str.isalpha, cell))
@@ -140,20 +148,21 @@ def are_names(cells: Row) -> bool:
     return len({*names}) == len(names) > 0 and (not years or counted or rising)
 
 
-def votes(top: Row, columns: list[Row]) -> tuple[int, int]:
-    """How many cells of the first row look like names: words that are asked for, or above numbers,
-    or without a digit above cells that all have one; and how many words stand below again."""
-    ayes, noes = 0, 0
+def votes(top: Row, columns: list[Row]) -> int:
+    """How many more cells of the first row look like names than like data. A name is a word that is
+    asked for, or above numbers, or without a digit above cells that all have one; a word that
+    stands below again is none."""
+    count = 0
     for name, column in zip(map(str.strip, top), columns, strict=False):
         below = {*map(str.strip, column)}
         given = [cell for cell in below if cell.lower() not in MISSING]
         if not is_word(name) or name in below:
-            noes += name in below and is_word(name)
+            count -= name in below and is_word(name)
         elif name.lower() in TARGETS:
-            ayes += 1
+            count += 1
         elif given and all(any(map(str.isdigit, cell)) for cell in given):
-            ayes += all(as_number(cell) is not None for cell in given) or not DIGIT.search(name)
-    return ayes, noes
+            count += all(as_number(cell) is not None for cell in given) or not DIGIT.search(name)
+    return count
 
 
 def decimal_of(columns: list[Row], semicolon: bool, known: str) -> str:

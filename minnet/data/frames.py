@@ -93,19 +93,16 @@ def _as_csv(content: bytes, reading: Reading, notes: list[str]) -> Iterator[Tabl
 
 def _arff(file: Any, reading: Reading) -> Iterator[Table]:
     """The rows, as a CSV with its header in the line of @data."""
-    code, *_ = delimited.encoding(file)
-    file.seek(0)
-    head, *rows = re.split(
-        r"(?im)^[^\S\n]*@data.*$", file.read().decode(code, "replace"), maxsplit=1
-    )
-    if not rows or re.match(r"(?:[^\S\n]*(?:%.*)?\n)*\s*\{", rows[0]):
+    with delimited.decoded(file, delimited.encoding(file)[0]) as text:
+        head, _, rows = re.split(r"(?im)^[^\S\n]*(@data.*$)|\Z", text.read(), maxsplit=1)
+    rows = re.sub(r"(?m)^[^\S\n]*%.*$", "", rows)
+    if rows.lstrip()[:1] in ("", "{"):
         raise DataError("is ARFF without rows, or with sparse ones: save it as CSV or svmlight")
     columns = [match.groups() for match in ATTRIBUTE.finditer(head)]
     nominal = [j for j, (_, _, values) in enumerate(columns) if values]
     header = "\n" * head.count("\n") + ",".join(f'"{name}"' for _, name, _ in columns)
-    text = header + QUOTED.sub(_requoted, re.sub(r"(?m)^[^\S\n]*%.*$", "", rows[0]))
     reading = replace(reading, header=True, text=(*reading.text, *nominal))
-    yield from _as_csv(text.encode(), reading, [])
+    yield from _as_csv((header + QUOTED.sub(_requoted, rows)).encode(), reading, [])
 
 
 def _requoted(found: re.Match[str]) -> str:

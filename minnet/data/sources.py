@@ -13,7 +13,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from minnet.data.delimited import Progress
 from minnet.data.table import FINITE, Reading, Table, as_label, labels, not_finite
 from minnet.errors import ConfigError, DataError, MinnetError, one_line
 
-TOO_LARGE = "does not fit into memory"
 LFW_MIN_FACES = 70  # people with fewer pictures are left out, as in scikit-learn's examples
 SVMLIGHT, TEXT = (".svm", ".svmlight", ".libsvm"), (".csv", ".tsv")
 # how files begin that are often taken for tables
@@ -46,29 +45,19 @@ PACKED: dict[bytes, tuple[str, Any]] = {
 }
 
 
-@dataclass
-class _Source:
-    """An open file without its packing, `file`; as it is on the disk, `raw`; and how many bytes of
-    that were told to be read."""
-
-    path: Path
-    shown: str
-    raw: Any = None
-    file: Any = None
-    told: int = 0
+Read = Callable[[Reading], Iterator[Table]]
 
 
 def read(path: str | Path, reading: Reading, progress: Progress = None) -> Table:
     """The file or folder at `path`, checked but for rows on the disk; see `blocks`. A column of
     numbers in which text is found far below is text."""
-    with _opened(path) as source:
+    with _opened(path, progress) as tables:
         table = None
         while table is None:
             try:
-                table = arrays.stack(_blocks(source, reading, progress))
+                table = arrays.stack(tables(reading))
             except delimited.Again as again:
                 reading = replace(reading, text=(*reading.text, *again.columns))
-        table.path = source.shown
     if not table.order:
         table.check(np.isinf, FINITE)
     if table.y is not None:
@@ -80,42 +69,40 @@ def blocks(path: str | Path, reading: Reading, progress: Progress = None) -> Ite
     """The rows of a file or folder, a block at a time, with labels and numbers not checked yet.
     `progress` is told how many more of the file's bytes were read, fewer where it begins again.
     Raises ConfigError where the target is not a column, and DataError for everything else."""
-    with _opened(path) as source:
-        yield from _blocks(source, reading, progress)
-
-
-def _blocks(source: _Source, reading: Reading, progress: Progress) -> Iterator[Table]:
-    if not source.file:
-        yield arrays.read(source.path, reading.labels)
-        return
-    source.file.seek(0)
-    for table in _reader(source.path, source.file.peek(1))(source.file, reading):
-        if progress:
-            progress(source.raw.tell() - source.told)
-            source.told = source.raw.tell()
-        table.path = source.shown
-        yield table
+    with _opened(path, progress) as tables:
+        yield from tables(reading)
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[_Source]:
-    """The source, open; errors name it."""
+def _opened(path: str | Path, progress: Progress) -> Iterator[Read]:
+    """What reads the tables of the source, from its start each time; errors name it."""
     path, shown = Path(path), "stdin" if str(path) == "-" else one_line(path)
     try:
         if path.is_dir() or (path.suffix == ".npz" and path.exists()):
-            yield _Source(path, shown)
+            yield lambda reading: iter([arrays.read(path, reading.labels)])
             return
         if path.exists() and not path.is_file():
             raise DataError("is not a file: save the data in one")
         with io.BytesIO(sys.stdin.buffer.read()) if shown == "stdin" else path.open("rb", 0) as raw:
             inner, file = _unpacked(path, raw)
-            yield _Source(inner, shown, raw, file)
+            told = 0
+
+            def tables(reading: Reading) -> Iterator[Table]:
+                nonlocal told
+                file.seek(0)
+                for table in _reader(inner, file.peek(1))(file, reading):
+                    if progress:
+                        progress(raw.tell() - told)
+                        told = raw.tell()
+                    yield replace(table, path=shown)
+
+            yield tables
     except MinnetError as error:
         kind = ConfigError if isinstance(error, ConfigError) else DataError
         lines = str(error).splitlines()
         raise kind("\n".join(f"{shown}: {line}" for line in lines)) from None
     except MemoryError:
-        raise DataError(f"{shown}: {TOO_LARGE}") from None
+        raise DataError(f"{shown}: does not fit into memory") from None
     except Exception as error:  # damaged archives can raise anything
         reason = getattr(error, "strerror", None) or one_line(error) or type(error).__name__
         raise DataError(f"{shown}: cannot be read: {reason}") from None
@@ -139,7 +126,7 @@ def _unpacked(path: Path, file: Any) -> tuple[Path, Any]:
     return path, file
 
 
-def _reader(path: Path, start: bytes) -> Callable[[Any, Reading], Iterator[Table]]:
+def _reader(path: Path, start: bytes) -> frames.Reader:
     if path.suffix in SVMLIGHT or (path.suffix not in TEXT and svmlight.START.match(start)):
         return svmlight.blocks
     for pattern, what in FOREIGN.items():
