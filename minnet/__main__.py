@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
+LEAST = 2**30  # bytes of addresses: with fewer, libraries end without a line, or never
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -18,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.fstat(stream)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if resource.RLIM_INFINITY != limit < LEAST:
+        _say("out of memory: minnet needs a limit of 1 GB or more; see ulimit -v")
+        return 1
     caught = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
     for number in caught:  # not those that nohup or a shell has switched off
         signal.signal(number, _end)
@@ -32,9 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, b"minnet: interrupted\n")
+    _say("interrupted")
     os._exit(128 + number)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"minnet: {line}\n".encode())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
