@@ -94,7 +94,7 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     need, have = vectors * P * np.dtype(model.dtype).itemsize, files.memory()
     if need > have:
         needs = f"{P:,} parameters need {need / 1e9:,.0f} GB"
-        raise ConfigError(f"model.hidden: {needs}, more than this machine's {have / 1e9:,.0f} GB")
+        raise ConfigError(f"model.hidden: {needs}; {have / 1e9:,.0f} GB of memory are free")
     if config.train.watch == "auc" and "validation" in loaded.parts:
         absent = np.setdiff1d(np.arange(K), loaded.y[loaded.parts["validation"]])
         if absent.size:
