@@ -133,14 +133,22 @@ def resume(
     arrays, about = files.load_sealed(checkpoint, "checkpoint")
     with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
         then = {name: dict(about[name]) for name in ("config", "digests", "machine")}
-    check_config(folder, config, then["config"])
+        check_config(folder, config, then.pop("config"))
+        if not files.fits([*then.values()], list[dict[str, str]]):
+            raise ValueError("what it holds of data or machine is no text")
     run = Run(folder, prepare(config, progress, team), team)
     changed = then["digests"].items() ^ run.about["digests"].items()
     if differing := ", ".join(sorted({name for name, _ in changed})):
         what = f"not the data that the run began with: other {differing}"
         raise DataError(f"{config.data.source}: {what}")
+    state, config, N = run.state, run.prepared.config, run.prepared.parts["train"].rows
     with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
-        run.state.restore(arrays)
+        state.restore(arrays, math.ceil(N / config.train.batch_size))
+    rate = training.schedule(config, N).rate
+    if state.t and rate(state.t - 1) != state.rate:
+        jump = f"the learning rate was {state.rate:.3g}, is {rate(state.t):.3g}"
+        ends = f"{config.optimizer.schedule} schedule now ends after {config.train.epochs} epochs"
+        run.notes.append(f"{jump}: the {ends}")
     if changes := _changes(then["machine"], run.about["machine"]):
         run.notes.append(f"the last bits may differ from those of a run in one go: {changes}")
     _write_texts(run)
