@@ -231,8 +231,8 @@ def _text(path: str) -> str:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value from JSON is of an annotated type. A number is finite and not negative; Any
-    is a string or a number; a dict of types, or a dataclass, is an object with all of its fields.
+    """Whether a value from JSON is of an annotated type: a number finite and not negative, for Any
+    a string or a number, for a dict of types or a dataclass an object with all of its fields.
 
     >>> fits({"n": [1, 2]}, {"n": list[int]}), fits({"n": [1, -2]}, {"n": list[int]})
     (True, False)
@@ -247,6 +247,8 @@ def fits(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
     if origin in (list, Sequence):
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if kind is None:
+        return value is None
     if kind is Any:
         return isinstance(value, str | int | float)
     if origin is types.UnionType:
