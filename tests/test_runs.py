@@ -26,7 +26,7 @@ import minnet
 from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
-from minnet.metrics import NAMES
+from minnet.metrics import LARGEST, MATRIX, NAMES, mistakes
 from minnet.runs import MARK, REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
@@ -175,6 +175,33 @@ def test_more_epochs_that_change_the_learning_rate_in_the_middle_say_so():
         said = "the learning rate was 9.61e-06, is 0.0005: the cosine schedule now ends after 8 e"
         assert (said in out) == jumps == ("the learning rate" in out)
         assert "the learning rate" not in train("--resume", schedule).out
+
+
+def test_a_model_is_kept_where_its_figures_do_not_fit_into_memory_or_cannot_be_written(monkeypatch):
+    train("own.toml", "--out", "whole")
+    for name in ("metrics.figures", "files.write_json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"minnet.runs.{name}", mock.Mock(side_effect=MemoryError))
+            answer = train("own.toml", "--out", name)
+        assert answer.code == 1 and answer.line().startswith("out of memory")
+        assert files(name)["model.npz"] == files("whole")["model.npz"]
+        assert "result.json" not in files(name)
+        assert train("--resume", name).code == 0
+        assert end(name) == end("whole")
+
+
+def test_a_run_of_many_classes_has_a_small_result_of_its_largest_confusions():
+    K = MATRIX + 10
+    lines = [f"{j % K},{j % 7},c{j % K}" for j in range(10 * K)]
+    Path("many.csv").write_text("\n".join(["a,b,label", *lines]))
+    settings = ["data.source=many.csv", "model.members=1", "train.epochs=1"]
+    found = runs.train(config.load(None, settings), Path("many"))
+    assert found == runs.read_result(Path("many/result.json"))
+    assert len(found["confusion"]) == LARGEST and len(found["classes"]) == K
+    assert found["confusion"] == mistakes(found)[1]
+    model = minnet.load("many")
+    tested = minnet.model.evaluate(model, minnet.model.read(model, "many.csv", labels=True)[0])
+    assert len(tested["confusion"]) == LARGEST and len(json.dumps(tested)) < 60_000
 
 
 def test_a_finished_run_stays_as_it_is():
