@@ -29,6 +29,7 @@ BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 GENERATORS = ("moons", "circles", "blobs", "classification", "gaussian_quantiles")
 FETCHED = ("covtype", "kddcup99", "20newsgroups_vectorized", "olivetti_faces", "lfw_people")
 OPENML, FILE = "openml:NAME", "path/to/file"  # any source of that kind
+LONGEST = 10**6  # characters of a config
 FOLDS, SIZE = "folds", 0.2  # of the validation part; the second where there can be no folds
 
 LIMITS = {"at least": ge, "above": gt, "below": lt, "at most": le}
@@ -184,26 +185,32 @@ def locate(arguments: list[str]) -> tuple[Path | None, list[str]]:
         parse_override(names[-1])  # raises, and names the nearest key
     overrides, known = arguments[len(names) :], shipped()
     sources = [text for text in overrides if text.startswith("data.source=")]
-    name = [*names, *([] if sources else ["digits"]), ""][0]
-    if not name or name in known:
-        return known.get(name), overrides
+    if sources and not names:
+        return None, overrides
+    name = names[0] if names else "digits"
+    if not name.strip():
+        raise ConfigError(f"{_toml(name)}: names no table, config or data set")
+    if name in known:
+        return known[name], overrides
     if Path(name).suffix == ".toml" or kind_of(name) != FILE:
         return Path(name), overrides
-    return None, [f"data.source={json.dumps(name)}", *overrides]
+    return None, [f"data.source={_toml(name)}", *overrides]
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     """The config in the file at `path` (None: all defaults), with overrides "section.key=value".
     Raises ConfigError, one line that names the file or argument, the section and the key."""
-    config, where = Config(), f"{path}: " if path else ""
-    for section, table in (_read(path) if path else {}).items():
+    config, where, sections = Config(), f"{path}: ", _read(path) if path else {}
+    if path and all(table == {} for table in sections.values()):
+        raise ConfigError(f"{path}: holds no keys: write some below [data], or give a data set")
+    for section, table in sections.items():
         if section not in SECTIONS:
             raise ConfigError(f"{path}: unknown section {short(section)}{_nearest(section)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: {section} is a section: write [{section}] above its keys")
         for name, value in table.items():
             config = _with(config, f"{section}.{name}", value, where)
-    return changed(config, map(parse_override, overrides), where)
+    return changed(config, map(parse_override, overrides), where if path else "")
 
 
 def changed(config: Config, values: Iterable[tuple[str, Any]], where: str = "") -> Config:
@@ -226,7 +233,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals:
         raise ConfigError(f"{short(text)} is not section.key=value{_nearest(text)}")
     with contextlib.suppress(ValueError, RecursionError):
-        parsed = tomllib.loads(f"value = {value}")
+        parsed = _parsed(f"value = {value}")
         return full_name.strip(), parsed["value"] if len(parsed) == 1 else value
     return full_name.strip(), value.strip()
 
@@ -270,18 +277,24 @@ def _read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            content = file.read(10**6 + 1)
+            content = file.read(LONGEST + 1)
     except OSError as error:
         hint = did_you_mean(path.stem, shipped()) or f"; shipped configs: {', '.join(shipped())}"
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{hint}") from None
-    if len(content) > 10**6:
-        raise ConfigError(f"{path}: too large for a config")
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        return _parsed(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8: save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not TOML: {one_line(error)}") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of a TOML text. Raises ValueError, also for what is no config and would take
+    tomllib more memory than there is, and RecursionError."""
+    if len(text) > LONGEST or any(key.count(".") > 100 for key in re.split(r"[=,{\n]", text)):
+        raise ValueError("too large for a config, or a key has too many parts")
+    return tomllib.loads(text)
 
 
 def _with(config: Config, full_name: str, value: Any, where: str = "") -> Config:
@@ -323,8 +336,10 @@ def _check(value: str | float, about: Any) -> None:
     """Raise ValueError if a key's choices forbid a string, or its limits a number."""
     choices, limits = about["choices"], filter(None, about["limits"].split(", "))
     if isinstance(value, str):
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise ValueError(f"{_shown(value)} is not UTF-8: no config can hold it; rename it")
         if choices and value not in choices and kind_of(value) not in choices:
-            hint = did_you_mean(value, choices) or f"; choose from {', '.join(choices)}"
+            hint = did_you_mean(value[:100], choices) or f"; choose from {', '.join(choices)}"
             raise ValueError(f"unknown value {_shown(value)}{hint}")
     else:
         for words, bound in (limit.rsplit(" ", 1) for limit in limits):
@@ -352,6 +367,7 @@ def _contradiction(config: Config) -> str:
 
 def _nearest(word: str) -> str:
     """The end of a message about an unknown key: the nearest one, or all that could be meant."""
+    word = word[:100]  # difflib takes the square of its length
     near = [key for key in KEYS if did_you_mean(word.rpartition(".")[2], [key.partition(".")[2]])]
     own = [key for key in KEYS if key.startswith(f"{word.partition('.')[0]}.")]
     return did_you_mean(word, near, 0) or f"; choose from {', '.join(own or SECTIONS)}"

@@ -14,10 +14,16 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import resource
 import stat
+import sys
 import time
+import types
+import typing
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -31,6 +37,12 @@ VERSION = 3  # of sealed files
 SEAL = 64  # bytes of the digest, in hex
 GRACE = 1.0  # seconds in which the processes of a killed run end
 UNFINISHED = ".minnet"  # ends the name of a file until it is complete
+# versions 2 and 1: the controller, and the folder of cgroups; the files of their limit and of what
+# they use; in memory.stat, what a group's own groups add to
+CGROUPS = (
+    ("", "", "memory.max", "memory.current", ""),
+    ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+)
 
 
 class FileError(MinnetError):
@@ -203,8 +215,61 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def memory() -> int:
-    """The bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """The bytes of memory that are free: the least of what the machine, each cgroup of this process
+    and the limit of its address space leave; all of the machine's where nothing is known."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    free = [1024 * size for size in _numbers("/proc/meminfo", "MemAvailable:")]
+    for of_kind, name, most, used, prefix in CGROUPS:
+        for path in re.findall(rf"^\d+:{of_kind}:(.*)", _text("/proc/self/cgroup"), re.MULTILINE):
+            for folder in (Path(path), *Path(path).parents):
+                own = f"/sys/fs/cgroup/{name}/{folder}/"
+                cached = _numbers(f"{own}memory.stat", rf"{prefix}(?:in)?active_file")  # on a disk
+                limits = zip(_numbers(own + most), _numbers(own + used), strict=False)
+                free += [limit - size + sum(cached) for limit, size in limits]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        free += [limit - page * pages for pages in _numbers("/proc/self/statm")]
+    return max(0, min([page * os.sysconf("SC_PHYS_PAGES"), *free]))
+
+
+def _numbers(path: str, name: str = "") -> list[int]:
+    """The whole number after the name at the start of each line of a file of the system's."""
+    return [*map(int, re.findall(rf"^{name}\s*(\d+)", _text(path), re.MULTILINE))]
+
+
+def _text(path: str) -> str:
+    """A file of the system's; empty if there is no such file here."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of an annotated type: a number finite and not negative, for Any
+    a string or a number, for a dict of types or a dataclass an object with all of its fields.
+
+    >>> fits({"n": [1, 2]}, {"n": list[int]}), fits({"n": [1, -2]}, {"n": list[int]})
+    (True, False)
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind):
+        kind = typing.get_type_hints(kind)
+    if isinstance(kind, dict):
+        same = isinstance(value, dict) and value.keys() == kind.keys()
+        return same and all(fits(value[name], kind[name]) for name in kind)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
+    if origin in (list, Sequence):
+        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if kind is None:
+        return value is None
+    if kind is Any:
+        return isinstance(value, str | int | float)
+    if origin is types.UnionType:
+        return any(fits(value, option) for option in inner)
+    of_type = type(value) in ((int, float) if kind is float else (kind,))
+    return of_type and (not isinstance(value, int | float) or 0 <= value <= sys.float_info.max)
 
 
 def is_finite(array: NDArray) -> bool:
@@ -243,13 +308,13 @@ def load_sealed(path: Path, kind: Kind) -> tuple[dict[str, NDArray], dict[str, A
                 raise ModelFileError(f"{name}: is damaged: use a copy of it, or train again")
             file.seek(0)
             with np.load(file, allow_pickle=False) as members:
+                if sum(member.file_size for member in members.zip.infolist()) > min(size, memory()):
+                    raise ModelFileError(f"{name}: does not fit into the memory that is free")
                 about = json.loads(members["about"].tobytes())
                 if about.pop("version") > VERSION:
                     raise ModelFileError(f"{name}: was written by a newer minnet: update minnet")
                 if (found := about.pop("kind")) != kind:
                     raise ModelFileError(f"{name}: is a {one_line(found)}, not a {kind}; {hint}")
-                if sum(member.file_size for member in members.zip.infolist()) > min(size, memory()):
-                    raise ModelFileError(f"{name}: does not fit into memory: use a larger machine")
                 return {name: members[name] for name in members.files if name != "about"}, about
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TINY = 1e-300  # rows of a class that training had not, so that its loss is finite
+MATRIX = 200  # classes, at most, of a confusion matrix: one of 3,000 would be a file of 81 MB
+LARGEST = 50  # confusions, at most, of more classes
 BINS = 10  # of confidence, of equal width, as in Guo et al. 2017
 
 
@@ -53,7 +55,8 @@ def figures(y: NDArray, predicted: NDArray, p: NDArray, counts: Any = None) -> d
     """The figures in SCORES; those of the baseline, which knows only the counts (K,) of the classes
     in training, None if unknown: its accuracy, always saying the most frequent class, and its loss,
     with their shares as p; precision, recall, F1 and rows of each class; and the confusion matrix,
-    with a row for each true class and a column for each predicted one."""
+    with a row for each true class and a column for each predicted one. Of more than MATRIX classes,
+    it is the LARGEST confusions: [rows, true class, predicted class] of each."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels: Any = range(p.shape[1])
@@ -64,10 +67,28 @@ def figures(y: NDArray, predicted: NDArray, p: NDArray, counts: Any = None) -> d
     by_class = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
     names = ("precision", "recall", "f1", "rows")
     per_class = {name: figure.tolist() for name, figure in zip(names, by_class, strict=True)}
-    confusion = confusion_matrix(y, predicted, labels=labels).tolist()
+    if len(labels) > MATRIX:
+        wrong = np.stack([y, predicted])[:, y != predicted]
+        pairs, n = np.unique(wrong, axis=1, return_counts=True)
+        largest = np.argsort(-n, kind="stable")[:LARGEST]
+        confusion = np.stack([n, *pairs], axis=1)[largest].tolist()
+    else:
+        confusion = confusion_matrix(y, predicted, labels=labels).tolist()
     scores = {name: score(y, predicted, p) for name, score in SCORES.items()}
     others = zip(NAMES[len(SCORES) :], (*baseline, per_class, confusion), strict=True)
     return scores | dict(others)
+
+
+def mistakes(result: dict[str, Any]) -> tuple[int, list[list[int]]]:
+    """How many rows of `figures` are predicted wrong, and [rows, true class, predicted class] of
+    each confusion, the most frequent first; of more than MATRIX classes, of the LARGEST alone."""
+    rows, found = result["per_class"]["rows"], result["confusion"]
+    if len(rows) <= MATRIX:
+        found = [
+            [n, i, j] for i, row in enumerate(found) for j, n in enumerate(row) if n and i != j
+        ]
+    right = np.dot(result["per_class"]["recall"], rows)
+    return sum(rows) - round(right), sorted(found, key=lambda one: -one[0])
 
 
 class Bins(NamedTuple):

@@ -39,6 +39,20 @@ PICTURES = "curves confusion importance reliability mistakes weights regions siz
 REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 
+Kinds = dict[str, Any]  # the types of the figures in result.json; those of the test part, if any
+OF_TEST: Kinds = dict.fromkeys(["test_accuracy", "test_loss", "macro_f1"], float)
+OF_TEST |= dict.fromkeys(["balanced_accuracy", "calibration_error"], float)
+OF_TEST |= {"confusion": list[list[int]]}
+OF_TEST |= dict.fromkeys(["auc", "baseline_accuracy", "baseline_loss"], float | None)
+OF_TEST["per_class"] = dict.fromkeys(["precision", "recall", "f1"], list[float])
+OF_TEST["per_class"] |= {"rows": list[int]}
+RESULT: Kinds = dict.fromkeys(["train_accuracy", "train_loss", "seconds"], float)
+RESULT |= dict.fromkeys(["validation_accuracy", "validation_loss"], float | None)
+RESULT |= dict.fromkeys(["best_epoch", "epochs", "parameters", "seed", "split_seed"], int)
+RESULT |= {"rows": dict[str, int], "classes": list[Any], "versions": dict[str, str]}
+RESULT |= {"interrupted": bool}
+
+
 @dataclass
 class Prepared:
     """A config's data, how they become inputs, the net with its initial weights, and the rows of
@@ -94,7 +108,7 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     need, have = vectors * P * np.dtype(model.dtype).itemsize, files.memory()
     if need > have:
         needs = f"{P:,} parameters need {need / 1e9:,.0f} GB"
-        raise ConfigError(f"model.hidden: {needs}, more than this machine's {have / 1e9:,.0f} GB")
+        raise ConfigError(f"model.hidden: {needs}; {have / 1e9:,.0f} GB of memory are free")
     if config.train.watch == "auc" and "validation" in loaded.parts:
         absent = np.setdiff1d(np.arange(K), loaded.y[loaded.parts["validation"]])
         if absent.size:
@@ -133,14 +147,22 @@ def resume(
     arrays, about = files.load_sealed(checkpoint, "checkpoint")
     with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
         then = {name: dict(about[name]) for name in ("config", "digests", "machine")}
-    check_config(folder, config, then["config"])
+        check_config(folder, config, then.pop("config"))
+        if not files.fits([*then.values()], list[dict[str, str]]):
+            raise ValueError("what it holds of data or machine is no text")
     run = Run(folder, prepare(config, progress, team), team)
     changed = then["digests"].items() ^ run.about["digests"].items()
     if differing := ", ".join(sorted({name for name, _ in changed})):
         what = f"not the data that the run began with: other {differing}"
         raise DataError(f"{config.data.source}: {what}")
+    state, config, N = run.state, run.prepared.config, run.prepared.parts["train"].rows
     with files.named(checkpoint, "resumed (train again)", ModelFileError, Exception):
-        run.state.restore(arrays)
+        state.restore(arrays, math.ceil(N / config.train.batch_size))
+    rate = training.schedule(config, N).rate
+    if state.t and rate(state.t - 1) != state.rate:
+        jump = f"the learning rate was {state.rate:.3g}, is {rate(state.t):.3g}"
+        ends = f"{config.optimizer.schedule} schedule now ends after {config.train.epochs} epochs"
+        run.notes.append(f"{jump}: the {ends}")
     if changes := _changes(then["machine"], run.about["machine"]):
         run.notes.append(f"the last bits may differ from those of a run in one go: {changes}")
     _write_texts(run)
@@ -173,11 +195,12 @@ def finish(run: Run, interrupted: bool = False) -> dict[str, Any]:
         held_out = parts.get("validation", folds)
         if run.state.net.label_smoothing and held_out:
             training.calibrate(run.state.net, held_out)
-        result = _result(run, interrupted)
-        if not run.team.rank:
+        if not run.team.rank:  # the model first: figures may not fit into memory
             about = loaded.classes, loaded.reading, loaded.name, _counts(run.prepared)
             model = Model(run.state.net, fitted, *about)
             model.save(run.folder / "model.npz")
+        result = _result(run, interrupted)
+        if not run.team.rank:
             files.write_json(run.folder / "result.json", result)
     return result
 
@@ -257,6 +280,25 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
         "versions": {"minnet": VERSION, "python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "scikit-learn")},
     }
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result.json. Raises DataError if it is damaged."""
+    result = files.read_json(path)
+    with files.named(path, "read as a run's result", DataError, Exception):
+        rows, K = result["rows"], len(result["classes"])
+        if not files.fits(result, RESULT | (OF_TEST if "test" in rows else dict.fromkeys(OF_TEST))):
+            raise ValueError("a figure is missing, or of another type")
+        fit = [rows.get("train"), *rows.values()]
+        if "test" in rows:
+            *scores, n = result["per_class"].values()
+            fit += [sum(n) == rows["test"], np.shape([*scores, n]) == (4, K), np.max(scores) <= 1]
+            wrong, found = metrics.mistakes(result)
+            fit += [wrong >= 0, *(max(i, j) < K for _, i, j in found)]
+            fit += [K > metrics.MATRIX or np.shape(result["confusion"]) == (K, K)]
+        if not all(fit):
+            raise ValueError("its figures do not fit each other")
+    return result
 
 
 def _counts(prepared: Prepared) -> list[int]:

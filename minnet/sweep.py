@@ -145,13 +145,17 @@ def resume(folder: Path, overrides: list[str]) -> Plan:
 
 
 def read(folder: Path) -> Plan:
-    """The plan in a folder. Raises DataError where there is none."""
-    with files.named(folder / runs.REPEAT_FILE, "read", DataError, Exception):
-        about = files.read_json(folder / runs.REPEAT_FILE)
+    """The plan in a folder. Raises DataError where there is none, ConfigError for its config."""
+    path, config = folder / runs.REPEAT_FILE, configs.load(folder / "config.toml")
+    with files.named(path, "read", DataError, Exception):
+        about = files.read_json(path)
         grid = dict(about.get("sweep", {}))
         numbers = range(1 if grid else RUNS[0], RUNS.stop)
         repeat = numbers[numbers.index(about["runs"])]
-    return replace(plan(configs.load(folder / "config.toml"), grid, repeat), folder=folder)
+        try:
+            return replace(plan(config, grid, repeat), folder=folder)
+        except ConfigError as error:
+            raise DataError(f"{path}: is damaged: {error}") from None
 
 
 def run(plan: Plan, stop: threading.Event) -> Iterator[Run]:
@@ -252,8 +256,8 @@ def table(plan: Plan, ranked: list[Tried]) -> list[list[str]]:
 def _with_result(plan: Plan, run: Run) -> Run:
     """The run with its result, if it needs no more training."""
     folder = plan.folder / run.name
-    with contextlib.suppress(DataError, TypeError, KeyError):
-        result = files.read_json(folder / "result.json")
+    with contextlib.suppress(DataError):
+        result = runs.read_result(folder / "result.json")
         epochs = configs.load(folder / "config.toml").train.epochs
         whole = run.config.train.epochs in (0, epochs) and not result["interrupted"]
         if whole and plan.figure in result:

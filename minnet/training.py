@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minnet import files
 from minnet.config import Config, TrainConfig
 from minnet.core.network import MLP, ROWS, Tape, inner
 from minnet.core.optimizers import OPTIMIZERS, Schedule, Settings, Step, clip_by_norm, flush
@@ -147,16 +149,34 @@ class State:
         text = json.dumps(rest, default=vars)  # of an Epoch
         return self.vectors | {"rest": np.frombuffer(text.encode(), np.uint8)}
 
-    def restore(self, arrays: dict[str, NDArray]) -> None:
-        """Take over what `arrays` gave. Raises ValueError if it is of another net or rule."""
+    def restore(self, arrays: dict[str, NDArray], steps: int) -> None:
+        """Take over what `arrays` gave, in a run of so many steps an epoch. Raises an exception of
+        any kind if that is no state which such a run of this net and rule can be in."""
         for name, vector in self.vectors.items():
-            if arrays[name].shape != vector.shape:
-                raise ValueError(f"{name} has shape {arrays[name].shape}, not {vector.shape}")
-            vector[:] = arrays[name]
+            given = arrays[name]
+            if (given.dtype, given.shape) != (vector.dtype, vector.shape):
+                what = f"{given.dtype} of shape {given.shape}, not {vector.dtype} {vector.shape}"
+                raise ValueError(f"{name} is {what}")
+            vector[:] = given
         rest = json.loads(arrays["rest"].tobytes())
-        self.rng.bit_generator.state = rest.pop("rng")
-        self.history = [Epoch(**figures) for figures in rest.pop("history")]
-        vars(self).update(rest)
+        now, self.order = rest.pop("rng"), rest.pop("order")
+        for rng, state in ((np.random.default_rng(), self.order or now), (self.rng, now)):
+            rng.bit_generator.state = state
+            if rng.bit_generator.state != state:
+                raise ValueError("a random state is damaged")
+        others = (*self.vectors, "net", "best_theta", "rng", "order")
+        kinds = {name: k for name, k in typing.get_type_hints(State).items() if name not in others}
+        if not files.fits(rest | {"best_figure": abs(rest["best_figure"])}, kinds):
+            raise ValueError("a figure is of another type, not finite or negative")
+        history = [Epoch(**figures) for figures in rest.pop("history")]
+        n, step, best = len(history), rest["step"], history[-1].best_epoch if history else 0
+        layers = {len(x) for epoch in history for x in (epoch.gradient, epoch.update)}
+        right = [[epoch.epoch for epoch in history] == [*range(1, n + 1)], rest["epoch"] == n + 1]
+        right += [step < steps, rest["t"] == n * steps + step, bool(self.order) >= bool(step)]
+        right += [rest["best_epoch"] == best <= n, layers <= {len(self.net.layers)}]
+        if not all(right):
+            raise ValueError("its epochs and steps do not fit each other")
+        vars(self).update(rest, history=history)
 
 
 def folds(y: NDArray, members: int, seed: int) -> NDArray:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from memory import traced_memory
 
 from minnet import config
-from minnet.config import GENERATORS, KEYS, Config, dumps, load, locate
+from minnet.config import GENERATORS, KEYS, Config, dumps, load, locate, parse_override
 from minnet.errors import ConfigError
 
 PARTS = ["data.test_size", "data.validation_size"]
@@ -53,8 +54,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(written):
     loaded = load(path, ["train.epochs=9", "model.dropout=0.1", "model.dropout=0.2"])
     assert (loaded.train.epochs, loaded.train.seed, loaded.train.batch_size) == (9, 8, 0)
     assert loaded.model.dropout == 0.2  # of two overrides of a key, the last
-    for empty in (b"", b"# only a comment\n", b"\xef\xbb\xbf[train]\r\n"):
-        assert load(written(empty)) == load(None) == Config()
+    assert load(written(b"\xef\xbb\xbf[train]\r\nepochs = 0")) == load(None) == Config()
 
 
 def test_a_config_is_frozen_and_shares_no_list_with_another():
@@ -222,6 +222,9 @@ def test_the_default_of_a_key_may_stand_in_any_config(written):
 
 BAD_FILES = {
     b"[train]\nepochs = -1\n": "train.epochs: must be at least 0, got -1",
+    b"": "holds no keys",
+    b"# a comment alone\n\n": "holds no keys",
+    b"\xef\xbb\xbf[train]\r\n[model]\r\n": "holds no keys",
     b"[train]\nepoch = 3\n": "unknown key 'train.epoch'; did you mean train.epochs?",
     b"[optimiser]\nname = 'sgd'\n": "unknown section 'optimiser'; choose from data, model, ",
     b"epochs = 3\n": "unknown section 'epochs'; did you mean train.epochs?",
@@ -246,11 +249,57 @@ def test_a_mistake_in_a_file_names_the_file_and_the_place(content, written):
 
 
 def test_deep_tables_in_the_place_of_a_value_are_refused(written):
+    dotted = "a." * 98 + "a = 1"
+    assert "model.hidden: expected" in message(path=written(f"[model]\nhidden.{dotted}\n"))
+    assert "model.hidden: expected" in message(f"model.hidden={{{dotted}}}")
     for depth in (100, 900, 1500):
-        dotted = "a." * depth + "a = 1"
-        assert "model.hidden: expected" in message(path=written(f"[model]\nhidden.{dotted}\n"))
-        assert "model.hidden: expected" in message(f"model.hidden={{{dotted}}}")
         assert "model.hidden: expected" in message(f"model.hidden={'[' * 20 * depth}")
+
+
+LONG = ".".join(["a"] * 20_000)  # tomllib takes the square of its length
+ENDLESS = [f"{LONG} = 1", f"[{LONG}]", f"[[{LONG}]]", f"[model]\nhidden = {{{LONG} = 1}}"]
+ENDLESS += [f"[model]\nhidden = {{b = 1, {LONG} = 1}}", LONG.replace("a", '"é "') + " = 1"]
+ENDLESS += [LONG.replace(".", " . ") + " = 1", "# comment\n" * 110_000]
+
+
+@pytest.mark.parametrize("text", ENDLESS, ids=range(len(ENDLESS)))
+def test_a_config_of_absurd_length_or_keys_is_refused_in_little_memory(text, written):
+    path = written(text)
+    with traced_memory() as risen:
+        assert message(path=path).startswith(f"{path}: is not TOML: too large for a config, or")
+        for override in (f"model.hidden={{{text}}}", f"model.hidden=1\n{text}", f"{text}=1"):
+            assert "model.hidden: expected" in (said := message(override)) or "unknown key" in said
+        assert risen() < 20 * 2**20 + 10 * len(text)
+
+
+def test_no_number_and_no_path_is_taken_for_a_key_of_many_parts():
+    values = [0.5] * 1000
+    assert parse_override(f"data.missing_values={values}") == ("data.missing_values", values)
+    path = "../" * 40 + "a.csv"
+    assert load(None, [f'data.source="{path}"']).data.source == path
+
+
+def test_a_name_that_no_config_can_hold_is_refused():
+    for name in (os.fsdecode(b"\xff.csv"), os.fsdecode(b"runs/\xe4/a"), "\ud83d.csv"):
+        for arguments in ([name], [f"data.source={name}"], ["iris", f"data.test_source={name}"]):
+            said = message(*locate(arguments)[1])
+            assert "is not UTF-8: no config can hold it; rename it" in said
+
+
+def test_a_name_of_any_characters_is_a_table(tmp_path):
+    for name in ("😀.csv", "ä.csv", "a\x7f.csv", 'a"\\.csv'):
+        path, overrides = locate([name])
+        loaded = load(path, overrides)
+        assert loaded.data.source == name
+        (tmp_path / "own.toml").write_text(config.dumps(loaded))
+        assert load(tmp_path / "own.toml") == loaded
+
+
+def test_an_argument_without_a_name_is_refused():
+    for name in ("", " ", "\t"):
+        with pytest.raises(ConfigError, match="names no table, config or data set"):
+            locate([name])
+        assert message(f"data.source={name}").startswith("data.source: unknown value")
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, monkeypatch, written):
@@ -258,7 +307,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, monkeypat
     for path, reason in ((tmp_path, "Is a directory"), (file / "x.toml", "Not a directory")):
         assert message(path=path).startswith(f"{path}: cannot be read: {reason}")
     os.truncate(file, 2**40)  # a hole, which takes no space: nobody reads it whole
-    assert message(path=file) == f"{file}: too large for a config"
+    assert message(path=file).startswith(f"{file}: is not TOML: too large for a config")
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")

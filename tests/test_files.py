@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import resource
 import socket
 import stat
 import textwrap
@@ -34,7 +35,7 @@ FULL = "cannot be written: No space left on device"
 DAMAGED = "is damaged: use a copy of it, or train again"
 FOREIGN = "not a file of this minnet: train again, or name a run's model.npz"
 NO_MODEL = "cannot be read as a model: "
-TOO_LARGE = "does not fit into memory: use a larger machine"
+TOO_LARGE = "does not fit into the memory that is free"
 
 
 @pytest.fixture(autouse=True)
@@ -452,6 +453,82 @@ def test_a_bomb_is_not_read():
     with traced_memory() as risen:
         assert refused(content=content) == TOO_LARGE
         assert risen() < MB
+
+
+def test_a_bomb_in_the_place_of_what_a_file_is_about_is_not_read():
+    content = forged({"about.npy": npy(np.zeros(50 * MB, np.uint8))}, zipfile.ZIP_DEFLATED)
+    with traced_memory() as risen:
+        assert refused(content=content) == TOO_LARGE
+        assert risen() < MB
+
+
+def test_names_of_more_than_64_mib_are_written_and_read():
+    about = {"names": ["x" * 7] * (10 * MB)}  # of as many columns
+    save_sealed(Path("model.npz"), "model", ARRAYS, about)
+    assert Path("model.npz").stat().st_size > 100 * MB
+    assert load_sealed(Path("model.npz"), "model")[1] == about
+
+
+# Memory
+
+KB = 1024
+NOTHING = {"/proc/meminfo": f"MemTotal: 9 kB\nMemAvailable:   {8 * MB // KB} kB\n"}
+V1, V2 = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
+OWN_V1 = {"/proc/self/cgroup": "5:devices:/x\n4:memory:/a/b\n0::/\n"}
+OWN_V2 = {"/proc/self/cgroup": "0::/a/b\n"}
+
+
+def limit(folder: str, most: object, used: int, cached: int = 0) -> dict[str, str]:
+    """The files of a cgroup; half of the files that are cached are active."""
+    old = folder.startswith(V1)
+    names = ("limit_in_bytes", "usage_in_bytes") if old else ("max", "current")
+    files_of = {f"{folder}memory.{n}": f"{x}\n" for n, x in zip(names, (most, used), strict=True)}
+    lines = [f"{name} {cached // 2}" for name in ("active_file", "inactive_file")]
+    lines = [f"total_{line}" for line in lines] + ["active_file 7"] if old else lines
+    return files_of | {f"{folder}memory.stat": "\n".join(["cache 99999999", *lines, ""])}
+
+
+FREE = [
+    (NOTHING, 8 * MB),
+    (NOTHING | OWN_V1, 8 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}//a/b/", 5 * MB, MB), 4 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}//a/", 5 * MB, 2 * MB), 3 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}///", 5 * MB, 3 * MB), 2 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}//a/", 5 * MB, 5 * MB, 4 * MB), 4 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}//other/", 5 * MB, 5 * MB), 8 * MB),
+    (NOTHING | OWN_V1 | limit(f"{V1}//a/", 2**63 - 4096, MB), 8 * MB),
+    (NOTHING | OWN_V2 | limit(f"{V2}///a/b/", 5 * MB, MB, MB), 5 * MB),
+    (NOTHING | OWN_V2 | limit(f"{V2}///a/b/", "max", MB), 8 * MB),
+    (NOTHING | OWN_V2 | limit(f"{V2}////", 5 * MB, 4 * MB), MB),
+    (NOTHING | OWN_V2 | limit(f"{V2}///a/", MB, 2 * MB), 0),
+]
+
+
+@pytest.mark.parametrize(("system", "free"), FREE)
+def test_free_memory_is_the_least_of_what_the_machine_and_its_groups_leave(
+    system, free, monkeypatch
+):
+    flat = {os.path.normpath(path): text for path, text in system.items()}
+    monkeypatch.setattr(files, "_text", lambda path: flat.get(os.path.normpath(path), ""))
+    assert files.memory() == free
+
+
+def test_the_memory_of_the_machine_is_free_where_nothing_is_known(monkeypatch):
+    monkeypatch.setattr(files, "_text", lambda path: "")
+    assert files.memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_free_memory_is_within_the_limit_of_the_address_space():
+    before = files.memory()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * MB, hard))
+    try:
+        assert 200 * MB < files.memory() <= 300 * MB < before
+        kept = bytearray(100 * MB)
+        assert files.memory() <= 300 * MB - len(kept)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def npz(**arrays) -> bytes:

@@ -1,5 +1,8 @@
 """Figures are those of scikit-learn, with any classes present, of a baseline and of calibration."""
 
+import collections
+import json
+
 import numpy as np
 import pytest
 from memory import traced_memory
@@ -28,6 +31,32 @@ def test_figures_are_scikit_learns(K):
     assert found["confusion"] == sklearns.confusion_matrix(y, predicted).tolist()
     assert found["baseline_accuracy"] is found["baseline_loss"] is None
     assert tuple(found) == metrics.NAMES
+
+
+def test_mistakes_are_the_confusions_the_most_frequent_first():
+    y, predicted, p = predictions(K=7)
+    n, confusions = metrics.mistakes(metrics.figures(y, predicted, p))
+    pairs = collections.Counter((i, j) for i, j in zip(y, predicted, strict=True) if i != j)
+    assert n == sum(y != predicted) == sum(n for n, *_ in confusions)
+    assert {(i, j): n for n, i, j in confusions} == pairs
+    assert confusions == sorted(confusions, key=lambda found: (-found[0], *found[1:]))
+
+
+def test_of_many_classes_the_largest_confusions_are_kept_in_little_room():
+    for K in (metrics.MATRIX, metrics.MATRIX + 1, 3000):
+        rng = np.random.default_rng(0)
+        y, predicted = np.arange(2 * K) % K, rng.integers(0, K, 2 * K)
+        predicted[:9], y[:9] = 3, 7
+        found = metrics.figures(y, predicted, np.eye(K, dtype=np.float32)[predicted])
+        n, confusions = metrics.mistakes(found)
+        assert n == sum(y != predicted) and confusions[0][1:] == [7, 3]
+        assert confusions[0][0] >= 9 and len(found["per_class"]["f1"]) == K
+        if K > metrics.MATRIX:
+            assert len(found["confusion"]) == metrics.LARGEST and found["confusion"] == confusions
+            assert len(json.dumps(found["confusion"])) < 2000
+        else:
+            matrix = sklearns.confusion_matrix(y, predicted, labels=range(K))
+            assert found["confusion"] == matrix.tolist()
 
 
 def test_the_baseline_knows_the_classes_of_the_training_part_alone():

@@ -6,6 +6,8 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -399,3 +401,63 @@ def test_a_page_fits_its_window_has_its_colors_fetches_nothing_and_prints(browse
 def brightness(tab, selector, key):
     color = tab.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{key}")
     return np.mean([int(part) for part in re.findall(r"\d+", color)[:3]])
+
+
+def test_a_run_of_many_classes_has_no_matrix_and_whom_each_class_is_taken_for(tmp_path):
+    K = metrics.MATRIX + 5
+    lines = [f"{j % K},{j % 7},c{j % K:03d}" for j in range(10 * K)]
+    (tmp_path / "many.csv").write_text("\n".join(["a,b,label", *lines]))
+    folder = tmp_path / "run"
+    trained(folder, f"data.source={tmp_path / 'many.csv'}", "train.epochs=1")
+    assert write(folder) == [] and "confusion" not in pictures(folder)
+    found, lines = result(folder), table(folder, "Test figures by class")
+    n, confusions = metrics.mistakes(found)
+    right, rows = found["rows"]["test"] - n, found["rows"]["test"]
+    assert f"({right:,} of {rows:,} rows; " in text(folder)
+    assert found["test_accuracy"] == pytest.approx(right / rows)
+    for i, line in enumerate(lines):
+        taken = [f"c{j:03d} ({n})" for n, k, j in confusions if k == i]
+        assert line[0] == f"c{i:03d}" and line[1] == (taken[0] if taken else "")
+    assert len(lines) == K
+
+
+@pytest.mark.parametrize("order", ["a,b", "b,a"])
+def test_a_column_of_one_large_number_is_drawn_in_silence(order, tmp_path):
+    a = np.random.default_rng(0).normal(size=100)
+    rows = [{"a": x + i % 2, "b": 1.7e18, "label": "xy"[i % 2]} for i, x in enumerate(a)]
+    names = [*order.split(","), "label"]
+    lines = [",".join(str(row[name]) for name in names) for row in rows]
+    (tmp_path / "own.csv").write_text("\n".join([",".join(names), *lines]))
+    own = f"data.source={tmp_path / 'own.csv'}", 'data.numeric=["b"]', "train.epochs=1"
+    trained(tmp_path / "run", *own)
+    answer = command("report", tmp_path / "run")
+    assert (answer.code, answer.err) == (0, "") and "regions" in pictures(tmp_path / "run")
+
+
+STRANGE = [{"MPLBACKEND": "nope"}, {"HOME": "/proc"}, {"MATPLOTLIBRC": "odd"}]
+STRANGE += [{"MATPLOTLIBRC": "latin"}]
+
+
+@pytest.mark.parametrize("variables", STRANGE, ids=str)
+def test_a_report_is_silent_wherever_matplotlib_lives(variables, tmp_path):
+    Path("odd").write_text("foo: bar\nbackend: nope\n")
+    Path("latin").write_bytes(b"font.family: \xff\n")
+    run = shutil.copytree("sure", tmp_path / "run")
+    path = os.pathsep.join(filter(None, sys.path))
+    own = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "HOME": str(tmp_path)} | variables
+    made = [sys.executable, "-m", "minnet", "report", str(run)]
+    done = subprocess.run(made, env=own, capture_output=True, text=True, check=False)
+    if "latin" in variables.values():
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("minnet: a report needs matplotlib: ")
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"report in {run}/report.html\n"
+
+
+def test_the_backend_of_other_code_stays(tmp_path):
+    code = "import minnet.report.page, matplotlib as m, os; "
+    code += "print(m.rcParams['backend'], os.environ['MPLBACKEND'])"
+    own = os.environ | {"MPLBACKEND": "svg"}
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True)
+    assert done.stdout == "svg svg\n"

@@ -26,7 +26,7 @@ import minnet
 from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
-from minnet.metrics import NAMES
+from minnet.metrics import LARGEST, MATRIX, NAMES, mistakes
 from minnet.runs import MARK, REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
@@ -165,6 +165,43 @@ def test_more_epochs_are_what_a_run_of_so_many_gives():
     assert "resumed after 6 of 9 epochs, 24 steps" in train("--resume", "run").out
     assert end("run") == end("whole")
     assert files("run")["config.toml"] == files("whole")["config.toml"]
+
+
+def test_more_epochs_that_change_the_learning_rate_in_the_middle_say_so():
+    for schedule, jumps in (("cosine", True), ("constant", False), ("step", False)):
+        train("own.toml", "--out", schedule, f"optimizer.schedule={schedule}")
+        assert "the learning rate" not in train("--resume", schedule).out
+        out = train("--resume", schedule, "train.epochs=8").out
+        said = "the learning rate was 9.61e-06, is 0.0005: the cosine schedule now ends after 8 e"
+        assert (said in out) == jumps == ("the learning rate" in out)
+        assert "the learning rate" not in train("--resume", schedule).out
+
+
+def test_a_model_is_kept_where_its_figures_do_not_fit_into_memory_or_cannot_be_written(monkeypatch):
+    train("own.toml", "--out", "whole")
+    for name in ("metrics.figures", "files.write_json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"minnet.runs.{name}", mock.Mock(side_effect=MemoryError))
+            answer = train("own.toml", "--out", name)
+        assert answer.code == 1 and answer.line().startswith("out of memory")
+        assert files(name)["model.npz"] == files("whole")["model.npz"]
+        assert "result.json" not in files(name)
+        assert train("--resume", name).code == 0
+        assert end(name) == end("whole")
+
+
+def test_a_run_of_many_classes_has_a_small_result_of_its_largest_confusions():
+    K = MATRIX + 10
+    lines = [f"{j % K},{j % 7},c{j % K}" for j in range(10 * K)]
+    Path("many.csv").write_text("\n".join(["a,b,label", *lines]))
+    settings = ["data.source=many.csv", "model.members=1", "train.epochs=1"]
+    found = runs.train(config.load(None, settings), Path("many"))
+    assert found == runs.read_result(Path("many/result.json"))
+    assert len(found["confusion"]) == LARGEST and len(found["classes"]) == K
+    assert found["confusion"] == mistakes(found)[1]
+    model = minnet.load("many")
+    tested = minnet.model.evaluate(model, minnet.model.read(model, "many.csv", labels=True)[0])
+    assert len(tested["confusion"]) == LARGEST and len(json.dumps(tested)) < 60_000
 
 
 def test_a_finished_run_stays_as_it_is():
@@ -375,6 +412,85 @@ def test_a_checkpoint_whose_content_is_not_that_of_a_run_is_refused_in_one_line(
         assert refused().startswith("run/checkpoint.npz: cannot be resumed (train again): ")
 
 
+def edited(content: Any, rng: np.random.Generator) -> Any:
+    """The content of a JSON file with one value, at any depth, of another kind, lost or doubled."""
+    if isinstance(content, dict | list) and content and rng.random() < 0.8:
+        places: Any = [*content] if isinstance(content, dict) else range(len(content))
+        place = places[rng.integers(len(places))]
+        changed = content.copy()
+        how = rng.random()
+        if how < 0.1:
+            del changed[place]
+        elif how < 0.15 and isinstance(changed, list):
+            changed.append(changed[place])
+        elif how < 0.2 and isinstance(changed, dict):
+            changed["other"] = changed[place]
+        else:
+            changed[place] = edited(content[place], rng)
+        return changed
+    deep = functools.reduce(lambda inner, _: [inner], range(300), 0)
+    others = [None, True, "", "x", -1, 0, 1, 2, 7, 0.5, -0.5, 1e308, float("nan"), float("inf")]
+    others += [10**18, 10**400, 2**128, [], [1], {}, {"x": 1}, deep, [[0.5, 0.5], [0.5, 0.5]]]
+    return others[rng.integers(len(others))]
+
+
+@pytest.mark.parametrize("seconds", [0, 1e-9])
+def test_a_checkpoint_with_any_edit_is_refused_in_one_line_or_trains_to_the_end(
+    seconds, stop_at, monkeypatch
+):
+    settings = ["own.toml", "train.epochs=6", "--out", "run", "--quiet"]
+    stop_at(10, kill, *settings, f"train.checkpoint_seconds={seconds}")  # in an epoch or not
+    path, before = Path("run/checkpoint.npz"), files("run")
+    arrays, about = load_sealed(path, "checkpoint")
+    rest, rng = json.loads(arrays["rest"].tobytes()), np.random.default_rng(5)
+    assert (rest["step"] > 0) == (seconds > 0) and rest["history"]
+    prepared = runs.prepare(config.load(Path("run/config.toml")))
+    monkeypatch.setattr(runs, "prepare", lambda *_: prepared)  # which takes most of the time
+    theta, ended, said = prepared.net.theta.copy(), 0, []
+    for _ in range(150):
+        for name, content in before.items():
+            Path("run", name).write_bytes(content)
+        prepared.net.theta[:] = theta
+        both = edited([rest, about], rng)
+        both = both if isinstance(both, list) and len(both) == 2 else [both, about]
+        text = np.frombuffer(json.dumps(both[0]).encode(), np.uint8)
+        described = both[1] if isinstance(both[1], dict) else about
+        with contextlib.suppress(ValueError):  # NaN in what it is about
+            save_sealed(path, "checkpoint", arrays | {"rest": text}, described)
+        answer = train("--resume", "run", "--quiet")
+        assert answer.code in (0, 1, 2)
+        said += [answer.line()] if answer.code else []
+        ended += answer == Answer(0, "", "")
+    assert ended + len(said) == 150 and ended > 10 and len(said) > 75
+
+
+def rest_with(**changes: Any) -> dict[str, Any]:
+    rest = json.loads(load_sealed(Path("run/checkpoint.npz"), "checkpoint")[0]["rest"].tobytes())
+    text = json.dumps(rest | changes)
+    return {"rest": np.frombuffer(text.encode(), np.uint8)}
+
+
+def test_no_checkpoint_is_taken_for_one_of_another_shape_time_or_sign():
+    train("own.toml", "--out", "run")
+    path = Path("run/checkpoint.npz")
+    arrays, about = load_sealed(path, "checkpoint")
+    history = json.loads(arrays["rest"].tobytes())["history"]
+    wrong: list[dict[str, Any]] = [{"theta": arrays["theta"][:1]}, {"best": arrays["best"][None]}]
+    wrong += [{"theta": arrays["theta"].astype(float)}, {"optimizer": arrays["optimizer"][:, :1]}]
+    numbers = {"t": -1, "step": 4, "epoch": 6, "losses": -1.0, "seconds": np.inf, "limit": np.nan}
+    numbers |= {"best_epoch": 5, "correct": 10**400, "weight": None, "norms": "x", "t ": 0}
+    wrong += [rest_with(**{name: value}) for name, value in numbers.items()]
+    wrong += [rest_with(history=history[1:]), rest_with(history=[*history[1:], history[0]])]
+    short = history[-1] | {"gradient": [0.1]}
+    wrong += [rest_with(history=[*history[:-1], short]), rest_with(step=1, t=17, order={})]
+    for changes in wrong:
+        save_sealed(path, "checkpoint", arrays | changes, about)
+        assert refused().startswith("run/checkpoint.npz: cannot be resumed (train again): ")
+    for name in ("digests", "machine"):
+        save_sealed(path, "checkpoint", arrays, about | {name: {"x": [1]}})
+        assert refused().startswith("run/checkpoint.npz: cannot be resumed (train again): ")
+
+
 def test_while_a_run_is_at_work_no_other_is_let_into_its_folder(monkeypatch):
     monkeypatch.setattr(minnet.files, "GRACE", 0)
     train("own.toml", "--out", "run")
@@ -500,7 +616,7 @@ def test_a_run_that_is_stopped_when_its_weights_are_lost_keeps_its_best_ones(mon
 def test_a_net_that_memory_has_no_room_for_is_a_mistake_of_the_config():
     said = train("own.toml", "model.hidden=[1000000, 1000000, 1000000]").line()
     # with adam: theta, the one before, the best, dtheta, and two moments
-    assert said.startswith("model.hidden: 2,000,008,000,003 parameters need 48,000 GB, more than")
+    assert said.startswith("model.hidden: 2,000,008,000,003 parameters need 48,000 GB; ")
 
 
 def claim(out: Path | str | None, overwrite: bool = False) -> Path:

@@ -1,12 +1,14 @@
 """Runs as their folders have them: whole, unfinished, repeated or damaged."""
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import message
 
-from minnet import config, runs, sweep
+from minnet import config, metrics, runs, sweep
 from minnet.errors import ConfigError, DataError, MinnetError
 from minnet.report import saved
 
@@ -16,7 +18,10 @@ SCORES = {"precision": [1, 0.5], "recall": [0.5, 1], "f1": [0.7, 0.7], "rows": [
 RESULT = {"test_accuracy": 0.75, "test_loss": 0.5, "macro_f1": 0.7, "seconds": 0.5}
 RESULT |= {"best_epoch": 2, "epochs": 2, "parameters": 10, "interrupted": False}
 RESULT |= {"rows": {"train": 12, "test": 4}, "classes": ["a", "b"], "versions": {"minnet": "0.1.0"}}
-RESULT |= {"per_class": SCORES, "confusion": [[1, 1], [0, 2]]}
+RESULT |= {"per_class": SCORES, "confusion": [[1, 1], [0, 2]], "balanced_accuracy": 0.75}
+RESULT |= {"auc": None, "baseline_accuracy": 0.5, "baseline_loss": 0.7, "calibration_error": 0.1}
+RESULT |= {"train_accuracy": 1.0, "train_loss": 0.1, "seed": 0, "split_seed": 0}
+RESULT |= {"validation_accuracy": None, "validation_loss": None}
 
 
 def a_run(folder, result=RESULT, metrics=METRICS, overrides=()):
@@ -75,6 +80,24 @@ def test_a_sweep_is_its_best_runs_and_its_ranking_once_it_has_ended(tmp_path):
 
 WRONG = [{"confusion": [[1, "1"], [0, 2]]}, {"confusion": [[1, 2, 3]] * 3}, {"rows": {"train": 12}}]
 WRONG += [{"per_class": {"x": 1}}, *({name: "x"} for name in RESULT)]
+WRONG += [{"test_loss": -1}, {"test_loss": np.nan}, {"macro_f1": True}, {"epochs": 1.5}]
+WRONG += [{"rows": {"train": 12, "test": 5}}, {"rows": {"train": 0, "test": 4}}, {"classes": [[]]}]
+WRONG += [{"per_class": SCORES | {"recall": [0.5, 1e300]}}, {"confusion": [[1, 1, 0, 2]]}]
+WRONG += [{"per_class": SCORES | {"f1": [0.7]}}, {"versions": {"minnet": 1}}, {"other": 1}]
+DEEP = functools.reduce(lambda inner, _: [inner], range(950), 0)  # JSON reads it, repr does not
+WRONG += [{"classes": [DEEP, "b"]}, {"rows": {"train": DEEP}}, {"interrupted": DEEP}]
+PLANS: list = [
+    [],
+    {},
+    "x",
+    {"runs": "2"},
+    {"runs": 2.5},
+    {"runs": 1},
+    {"runs": [2]},
+    {"runs": DEEP},
+]
+GRIDS = [5, [], {"x": [1]}, {"train.epochs": 5}, {"train.epochs": [DEEP]}, {"train.epochs": ["a"]}]
+PLANS += [{"runs": 2, "sweep": grid} for grid in (*GRIDS[:1], *GRIDS[2:], {"model.hidden": DEEP})]
 WITHOUT = [{key: RESULT[key] for key in RESULT if key != name} for name in RESULT]
 TEXTS = ["", "{", "[]", "null", "[" * 100_000, *map(json.dumps, WITHOUT)]
 DAMAGED = [("result.json", text) for text in TEXTS]
@@ -84,13 +107,32 @@ DAMAGED += [("metrics.csv", METRICS + "3,1\n"), ("metrics.csv", METRICS + "x,,,,
 DAMAGED += [(name, "\udcff\udcfe\0") for name in ("result.json", "metrics.csv", runs.REPEAT_FILE)]
 
 
+DAMAGED += [(runs.REPEAT_FILE, json.dumps(plan)) for plan in PLANS]
+DAMAGED += [(runs.REPEAT_FILE, "[" * 100_000), (runs.REPEAT_FILE, '{"runs": ' * 100_000)]
+
+
 @pytest.mark.parametrize(("name", "content"), DAMAGED)
 def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content):
     path = a_run(tmp_path) / name
     path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(DataError) as error:
         saved.read(tmp_path)
-    assert str(error.value).startswith(f"{path}: ") and len(str(error.value).splitlines()) == 1
+    said = str(error.value)
+    assert said.startswith(f"{path}: ") and len(said.splitlines()) == 1 and len(said) < 400
+    if name == runs.REPEAT_FILE:
+        assert message(DataError, sweep.resume, tmp_path, []).startswith(f"{path}: ")
+
+
+def test_a_damaged_result_of_many_classes_is_named_in_one_line(tmp_path):
+    K = metrics.MATRIX + 1
+    y, p = np.arange(2 * K) % K, np.eye(K)[np.arange(2 * K) // 2]
+    found = metrics.figures(y, p.argmax(axis=1), p)
+    whole = RESULT | found | {"rows": {"train": 9, "test": 2 * K}, "classes": [*range(K)]}
+    (group,) = saved.read(a_run(tmp_path, whole)).results
+    assert group == whole and len(whole["confusion"]) == metrics.LARGEST
+    for wrong in ([[1, 2]], [[1, 2, K]], [[1, K, 2]], np.eye(K, dtype=int).tolist(), None):
+        a_run(tmp_path, whole | {"confusion": wrong})
+        assert message(DataError, saved.read, tmp_path).startswith(f"{tmp_path}/result.json: ")
 
 
 def test_a_folder_without_a_run_and_a_name_that_is_too_long_are_named(tmp_path):

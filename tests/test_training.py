@@ -59,6 +59,7 @@ class Training:
         self.net = training.build(settings, D, K, class_weight)
         self.recipe = training.recipe(settings, self.net, N)
         self.state = State.start(self.net, settings.optimizer.name, settings.train.seed)
+        self.steps = -(-N // settings.train.batch_size)
 
     def yielded(self, stop=None, orders=None, **limits):
         limits = dataclasses.replace(self.recipe.train, **limits)
@@ -72,7 +73,8 @@ class Training:
     def restored(self, settings):
         """The same run from its checkpoint, in a net of its own."""
         again = Training(settings, *self.parts.values())
-        again.state.restore({name: a.copy() for name, a in self.state.arrays().items()})
+        arrays = {name: a.copy() for name, a in self.state.arrays().items()}
+        again.state.restore(arrays, again.steps)
         return again
 
 
@@ -537,8 +539,8 @@ def test_a_finished_run_continues_for_more_epochs_and_another_net_or_optimizer_i
     np.testing.assert_array_equal(twice.run(epochs=9).net.theta, whole.net.theta)
     assert plain(twice.state.history) == plain(whole.epochs)
     for other in (config(model={"hidden": [9]}), config({"name": "momentum"})):
-        with pytest.raises(ValueError, match="has shape"):
-            Training(other).state.restore(whole.state.arrays())
+        with pytest.raises(ValueError, match="float32 of shape"):
+            Training(other).state.restore(whole.state.arrays(), whole.steps)
 
 
 def test_a_long_epoch_pauses_to_be_saved_and_counts_its_seconds_on(monkeypatch):

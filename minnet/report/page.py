@@ -24,7 +24,6 @@ MISTAKES = 12  # shown, at most
 FEATURES = 8  # columns shown of each mistake that is not an image
 COLUMNS = 15  # shown, those that matter most
 UNITS = 64  # of the first layer, those with the largest weights
-FINEST = 300  # classes, at most, of a confusion matrix that is drawn
 
 
 def write(
@@ -158,7 +157,8 @@ def _summary(run: Run) -> list[str]:
 
 
 def _tested(result: dict[str, Any]) -> str:
-    right, n = np.trace(result["confusion"]), np.sum(result["confusion"])
+    n = result["rows"]["test"]
+    right = n - metrics.mistakes(result)[0]
     low, high = metrics.wilson(right, n)
     accuracy = f"{right:,} of {n:,} rows; 95% Wilson interval {low:.4f} to {high:.4f}"
     scores = f"test loss {result['test_loss']:.4f}, macro F1 {result['macro_f1']:.4f}"
@@ -178,17 +178,18 @@ def _curves(page: Page, run: Run) -> None:
 
 def _by_class(page: Page, result: dict[str, Any]) -> None:
     """The confusion matrix and the figures of each class."""
-    matrix, names = np.array(result["confusion"]), result["classes"]
-    wrong = matrix - np.diag(np.diag(matrix))
-    if len(names) <= FINEST:
-        text = f"{wrong.sum():,} of {matrix.sum():,} test rows are wrong; "
-        figure = figures.confusion(matrix, [label(name, 12) for name in names])
+    (wrong, confusions), names = metrics.mistakes(result), result["classes"]
+    if len(names) <= metrics.MATRIX:
+        text = f"{wrong:,} of {result['rows']['test']:,} test rows are wrong; "
+        matrix, short = np.array(result["confusion"]), [label(name, 12) for name in names]
+        figure = figures.confusion(matrix, short)
         page.show("confusion", "Confusion matrix", f"{text}shades are shares of a row.", figure)
-    rows, by_class = [], [result["per_class"][name] for name in saved.OF_CLASS]
-    for name, taken, *scores, n in zip(names, wrong, *by_class, strict=True):
-        k = int(taken.argmax())
-        most = f"{label(names[k])} ({taken[k]:,})" if taken[k] else ""
-        rows.append((name, most, *(f"{score:.4f}" for score in scores), f"{n:,}"))
+    rows, most = [], dict[int, str]()
+    for taken, i, j in confusions:  # the most frequent of each class stays
+        most.setdefault(i, f"{label(names[j])} ({taken:,})")
+    by_class = zip(names, *result["per_class"].values(), strict=True)
+    for i, (name, *scores, n) in enumerate(by_class):
+        rows.append((name, most.get(i, ""), *(f"{score:.4f}" for score in scores), f"{n:,}"))
     head = ["class", "most often taken for", "precision", "recall", "F1", "rows"]
     page.table("Test figures by class", "", head, rows, 4)
 

@@ -15,10 +15,6 @@ from minnet.errors import ConfigError, DataError, one_line
 Epochs = dict[str, NDArray]  # the columns (n,) of metrics.csv; NaN where a value is missing
 COLUMNS = {"epoch", "learning_rate", "train_loss", "train_accuracy", "watched"}
 COLUMNS |= {"validation_loss", "validation_accuracy", "gradient_1", "update_1"}
-# figures of result.json
-OF_RUN = ["test_accuracy", "test_loss", "macro_f1", "seconds", "epochs", "best_epoch"]
-OF_RUN += ["parameters", "interrupted"]
-OF_CLASS = ("precision", "recall", "f1", "rows")
 
 
 @dataclass
@@ -84,7 +80,7 @@ def read(folder: Path) -> Group:
 def _read_run(folder: Path) -> Run:
     epochs, result = _epochs(folder / "metrics.csv"), folder / "result.json"
     config = configs.load(folder / "config.toml")
-    return Run(folder, config, epochs, _result(result) if result.exists() else None)
+    return Run(folder, config, epochs, runs.read_result(result) if result.exists() else None)
 
 
 def _epochs(path: Path) -> Epochs:
@@ -95,18 +91,3 @@ def _epochs(path: Path) -> Epochs:
         if missing := COLUMNS - columns.keys():
             raise ValueError(f"no column {', '.join(sorted(missing))}")
     return columns
-
-
-def _result(path: Path) -> dict[str, Any]:
-    result = files.read_json(path)
-    with files.named(path, "read as a run's result", DataError, Exception):
-        K, rows = len(result["classes"]), result["rows"]
-        if "test" not in rows and result["test_loss"] is None:
-            return result
-        tables = [*(result["per_class"][name] for name in OF_CLASS), *result["confusion"]]
-        # a sum is a TypeError unless all are numbers
-        sum([*(result[name] for name in OF_RUN), rows["train"], rows["test"], *rows.values()])
-        if np.add(tables, 0).shape != (len(OF_CLASS) + K, K):
-            raise ValueError(f"the figures of {K} classes do not fit together")
-        dict(result["versions"])
-    return result
