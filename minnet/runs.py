@@ -331,6 +331,7 @@ def digests(prepared: Prepared) -> dict[str, str]:
     columns = fitted.about(), {name: array.tolist() for name, array in fitted.arrays().items()}
     described = {"classes": prepared.data.classes.tolist(), "columns": columns}
     found = {n: hashlib.sha256(repr(what).encode()).hexdigest() for n, what in described.items()}
+    found["rows on the disk"] = data.digest_of_disk(prepared.data.table)
     return found | {f"{name} rows": part.digest() for name, part in prepared.parts.items()}
 
 

@@ -364,8 +364,8 @@ def test_parts_of_their_own_may_be_on_the_disk(on_disk):
 
 def test_digests_tell_other_rows_labels_and_numbers(on_disk):
     def digests(**keys):
-        _, parts = fit_and_take(DataConfig(source="own", scale="none", **keys))
-        return [part.digest() for part in parts]
+        loaded, parts = fit_and_take(DataConfig(source="own", scale="none", **keys))
+        return [data.digest_of_disk(loaded.table), *(part.digest() for part in parts)]
 
     many, y = np.random.default_rng(0).normal(size=(6_000, 3)), np.arange(6_000) % 2
     for large in (True, False):
@@ -373,7 +373,8 @@ def test_digests_tell_other_rows_labels_and_numbers(on_disk):
         save_folder(many, y)
         before = digests()
         assert before == digests() != digests(split_seed=1)
-        for other in ((many, np.where(np.arange(6_000) < 2, 1 - y, y)), (many + 1e-3, y)):
+        one = many + 1e-3 * (np.arange(6_000) == 4_321)[:, None]
+        for other in ((many, np.where(np.arange(6_000) < 2, 1 - y, y)), (one, y)):
             save_folder(*other)
             assert before != digests()
 

@@ -3,7 +3,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from minnet.data.table import Table, labels, not_finite, target_place
 from minnet.distributed import ALONE, Team
 from minnet.errors import ConfigError, DataError, one_line
 
-SAMPLE = 1024  # rows of a part on the disk that a digest reads
 PARTS = ("train", "validation", "test")
 SOURCES = ("", "validation_", "test_")
 TABLE_KEYS = ("target", "header", "drop", "categorical", "numeric", "missing_values")
@@ -69,14 +68,9 @@ class Part:
         return len(self.y) - (0 if self.fold is None else int(np.bincount(self.fold).max()))
 
     def digest(self) -> str:
-        """SHA-256 of all labels, and of all numbers or, on the disk, those of SAMPLE rows."""
-        X, digest = self.X, hashlib.sha256(np.ascontiguousarray(self.y).data)
-        if isinstance(X, Rows):
-            digest.update(np.ascontiguousarray(X.rows).data)
-            X = X[np.linspace(0, len(self.y) - 1, min(SAMPLE, len(self.y))).astype(int)]
-        for array in arrays.held(X):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        """SHA-256 of labels and inputs, or, on the disk, of which rows there are."""
+        held = [self.X.rows] if isinstance(self.X, Rows) else arrays.held(self.X)
+        return _digest([self.y, *held])
 
 
 @dataclass
@@ -93,6 +87,19 @@ class Data:
     parts: dict[str, NDArray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reading: dict[str, Any] = field(default_factory=dict)
+
+
+def digest_of_disk(table: Table) -> str:
+    """SHA-256 of the rows of a table that stay on the disk; it reads all of them."""
+    blocks = table.blocks() if isinstance(table.X, arrays.OnDisk) else ()
+    return _digest(array for block in blocks for array in arrays.held(block.X))
+
+
+def _digest(found: Iterable[NDArray]) -> str:
+    digest = hashlib.sha256()
+    for array in found:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load(config: DataConfig, progress: Progress = None) -> Data:
