@@ -84,7 +84,7 @@ WRONG += [{"test_loss": -1}, {"test_loss": np.nan}, {"macro_f1": True}, {"epochs
 WRONG += [{"rows": {"train": 12, "test": 5}}, {"rows": {"train": 0, "test": 4}}, {"classes": [[]]}]
 WRONG += [{"per_class": SCORES | {"recall": [0.5, 1e300]}}, {"confusion": [[1, 1, 0, 2]]}]
 WRONG += [{"per_class": SCORES | {"f1": [0.7]}}, {"versions": {"minnet": 1}}, {"other": 1}]
-DEEP = functools.reduce(lambda inner, _: [inner], range(950), 0)  # JSON reads it, repr does not
+DEEP = functools.reduce(lambda inner, _: [inner], range(700), 0)  # JSON reads it, repr does not
 WRONG += [{"classes": [DEEP, "b"]}, {"rows": {"train": DEEP}}, {"interrupted": DEEP}]
 PLANS: list = [
     [],
