@@ -40,7 +40,6 @@ REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 
 # the types of the figures in result.json; those of the test part are null where there is none
-VALIDATION = [f"validation_{name}" for name in ("accuracy", "loss", *metrics.WATCHED)]
 OF_TEST: dict[str, Any] = {
     **dict.fromkeys(["test_accuracy", "test_loss", *metrics.SCORES], float),
     **dict.fromkeys(["auc", "baseline_accuracy", "baseline_loss"], float | None),
@@ -49,7 +48,7 @@ OF_TEST: dict[str, Any] = {
 }
 RESULT: dict[str, Any] = {
     **dict.fromkeys(["train_accuracy", "train_loss", "seconds"], float),
-    **dict.fromkeys(VALIDATION, float | None),
+    **dict.fromkeys(["validation_accuracy", "validation_loss"], float | None),
     **dict.fromkeys(["best_epoch", "epochs", "parameters", "seed", "split_seed"], int),
     "interrupted": bool,
     "rows": dict[str, int],
@@ -259,8 +258,9 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     """The final figures, as result.json has them, without class weights; null those of a part that
     there is not. All in metrics.NAMES are of the test part."""
     config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
-    names, watch = [f"test_{x}" for x in ("accuracy", "loss")], config.train.watch
-    result: dict[str, Any] = dict.fromkeys([*VALIDATION, *names, *metrics.NAMES])
+    watch, plain = config.train.watch, ("accuracy", "loss")
+    names = [f"test_{x}" for x in plain] + [f"validation_{x}" for x in (*plain, watch)]
+    result: dict[str, Any] = dict.fromkeys([*names, *metrics.NAMES])
     folds = {"validation": parts["train"]} if parts["train"].fold is not None else {}
     for name, part in (parts | folds).items():
         watched = name == "validation" and watch in metrics.WATCHED
@@ -296,7 +296,10 @@ def read_result(path: Path) -> dict[str, Any]:
     result = files.read_json(path)
     with files.named(path, "read as a run's result", DataError, Exception):
         rows, K = result["rows"], len(result["classes"])
-        if not files.fits(result, RESULT | (OF_TEST if "test" in rows else dict.fromkeys(OF_TEST))):
+        kinds = RESULT | (OF_TEST if "test" in rows else dict.fromkeys(OF_TEST))
+        watched = {f"validation_{name}": float | None for name in metrics.WATCHED}
+        kinds |= {name: watched[name] for name in watched.keys() & result}
+        if not files.fits(result, kinds):
             raise ValueError("a figure is missing, or of another type")
         fit = [rows.get("train"), *rows.values()]
         if "test" in rows:

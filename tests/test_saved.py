@@ -21,7 +21,7 @@ RESULT |= {"rows": {"train": 12, "test": 4}, "classes": ["a", "b"], "versions": 
 RESULT |= {"per_class": SCORES, "confusion": [[1, 1], [0, 2]], "balanced_accuracy": 0.75}
 RESULT |= {"auc": None, "baseline_accuracy": 0.5, "baseline_loss": 0.7, "calibration_error": 0.1}
 RESULT |= {"train_accuracy": 1.0, "train_loss": 0.1, "seed": 0, "split_seed": 0}
-RESULT |= dict.fromkeys(runs.VALIDATION)
+RESULT |= {"validation_accuracy": None, "validation_loss": None}
 
 
 def a_run(folder, result=RESULT, metrics=METRICS, overrides=()):
