@@ -37,11 +37,10 @@ VERSION = 3  # of sealed files
 SEAL = 64  # bytes of the digest, in hex
 GRACE = 1.0  # seconds in which the processes of a killed run end
 UNFINISHED = ".minnet"  # ends the name of a file until it is complete
-# versions 2 and 1: the controller, and the folder of cgroups; the files of their limit and of what
-# they use; in memory.stat, what a group's own groups add to
+# versions 2 and 1: folder; files of the limit and of what is used; how names in memory.stat begin
 CGROUPS = (
-    ("", "", "memory.max", "memory.current", ""),
-    ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ("", "memory.max", "memory.current", ""),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
 
 
@@ -218,31 +217,28 @@ def memory() -> int:
     """The bytes of memory that are free: the least of what the machine, each cgroup of this process
     and the limit of its address space leave; all of the machine's where nothing is known."""
     page = os.sysconf("SC_PAGE_SIZE")
-    free = [1024 * size for size in _numbers("/proc/meminfo", "MemAvailable:")]
-    for of_kind, name, most, used, prefix in CGROUPS:
-        for path in re.findall(rf"^\d+:{of_kind}:(.*)", _text("/proc/self/cgroup"), re.MULTILINE):
+    free = [1024 * int(size) for size in _found("/proc/meminfo", r"MemAvailable:\s*(\d+)")]
+    for group, most, used, prefix in CGROUPS:
+        for path in _found("/proc/self/cgroup", rf"\d+:{group}:(.*)"):
             for folder in (Path(path), *Path(path).parents):
-                own = f"/sys/fs/cgroup/{name}/{folder}/"
-                cached = _numbers(f"{own}memory.stat", rf"{prefix}(?:in)?active_file")  # on a disk
-                limits = zip(_numbers(own + most), _numbers(own + used), strict=False)
-                free += [limit - size + sum(cached) for limit, size in limits]
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        free += [limit - page * pages for pages in _numbers("/proc/self/statm")]
+                own = f"/sys/fs/cgroup/{group}/{folder}/"
+                cached = _found(f"{own}memory.stat", rf"{prefix}(?:in)?active_file (\d+)")
+                limit, size = (_found(own + name, r"(\d+)") for name in (most, used))
+                if limit and size:  # what is cached is on a disk, too
+                    free.append(int(limit[0]) - int(size[0]) + sum(map(int, cached)))
+    most_of_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most_of_space != resource.RLIM_INFINITY:
+        free += [most_of_space - page * int(n) for n in _found("/proc/self/statm", r"(\d+)")]
     return max(0, min([page * os.sysconf("SC_PHYS_PAGES"), *free]))
 
 
-def _numbers(path: str, name: str = "") -> list[int]:
-    """The whole number after the name at the start of each line of a file of the system's."""
-    return [*map(int, re.findall(rf"^{name}\s*(\d+)", _text(path), re.MULTILINE))]
-
-
-def _text(path: str) -> str:
-    """A file of the system's; empty if there is no such file here."""
+def _found(path: str, pattern: str) -> list[str]:
+    """What the pattern finds at starts of lines of a system's file; nothing if there is none."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
+        return []
+    return re.findall(f"^{pattern}", text, re.MULTILINE)
 
 
 def fits(value: Any, kind: Any) -> bool:

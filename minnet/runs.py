@@ -39,18 +39,22 @@ PICTURES = "curves confusion importance reliability mistakes weights regions siz
 REPORT_FILES = (*(f"pictures/{name}.svg" for name in PICTURES.split()), REPORT)
 
 
-Kinds = dict[str, Any]  # the types of the figures in result.json; those of the test part, if any
-OF_TEST: Kinds = dict.fromkeys(["test_accuracy", "test_loss", "macro_f1"], float)
-OF_TEST |= dict.fromkeys(["balanced_accuracy", "calibration_error"], float)
-OF_TEST |= {"confusion": list[list[int]]}
-OF_TEST |= dict.fromkeys(["auc", "baseline_accuracy", "baseline_loss"], float | None)
-OF_TEST["per_class"] = dict.fromkeys(["precision", "recall", "f1"], list[float])
-OF_TEST["per_class"] |= {"rows": list[int]}
-RESULT: Kinds = dict.fromkeys(["train_accuracy", "train_loss", "seconds"], float)
-RESULT |= dict.fromkeys(["validation_accuracy", "validation_loss"], float | None)
-RESULT |= dict.fromkeys(["best_epoch", "epochs", "parameters", "seed", "split_seed"], int)
-RESULT |= {"rows": dict[str, int], "classes": list[Any], "versions": dict[str, str]}
-RESULT |= {"interrupted": bool}
+# the types of the figures in result.json; those of the test part are null where there is none
+OF_TEST: dict[str, Any] = {
+    **dict.fromkeys(["test_accuracy", "test_loss", *metrics.SCORES], float),
+    **dict.fromkeys(["auc", "baseline_accuracy", "baseline_loss"], float | None),
+    "per_class": dict.fromkeys(["precision", "recall", "f1"], list[float]) | {"rows": list[int]},
+    "confusion": list[list[int]],
+}
+RESULT: dict[str, Any] = {
+    **dict.fromkeys(["train_accuracy", "train_loss", "seconds"], float),
+    **dict.fromkeys(["validation_accuracy", "validation_loss"], float | None),
+    **dict.fromkeys(["best_epoch", "epochs", "parameters", "seed", "split_seed"], int),
+    "interrupted": bool,
+    "rows": dict[str, int],
+    "versions": dict[str, str],
+    "classes": list[Any],
+}
 
 
 @dataclass
@@ -254,17 +258,22 @@ def _result(run: Run, interrupted: bool) -> dict[str, Any]:
     """The final figures, as result.json has them, without class weights; null those of a part that
     there is not. All in metrics.NAMES are of the test part."""
     config, net, parts = run.prepared.config, run.state.net, run.prepared.parts
-    names = [f"{name}_{figure}" for name in data.PARTS[1:] for figure in ("accuracy", "loss")]
+    watch, plain = config.train.watch, ("accuracy", "loss")
+    names = [f"test_{x}" for x in plain] + [f"validation_{x}" for x in (*plain, watch)]
     result: dict[str, Any] = dict.fromkeys([*names, *metrics.NAMES])
     folds = {"validation": parts["train"]} if parts["train"].fold is not None else {}
     for name, part in (parts | folds).items():
-        how = {"keep": name == "test", "held_out": name in folds}
+        watched = name == "validation" and watch in metrics.WATCHED
+        how = {"keep": name == "test" or watched, "held_out": name in folds}
         found = training.evaluate(net, part, run.team, **how)
         if not math.isfinite(found.loss):
             raise TrainingError(f"the {name} loss is {found.loss}")
         result |= {f"{name}_accuracy": found.accuracy, f"{name}_loss": found.loss}
+        outcome = part.y, found.predicted, found.p
+        if watched:
+            result[f"validation_{watch}"] = metrics.WATCHED[watch](*outcome)
         if name == "test":
-            result |= metrics.figures(part.y, found.predicted, found.p, _counts(run.prepared))
+            result |= metrics.figures(*outcome, _counts(run.prepared))
     history = run.state.history
     return {
         **result,
@@ -287,7 +296,10 @@ def read_result(path: Path) -> dict[str, Any]:
     result = files.read_json(path)
     with files.named(path, "read as a run's result", DataError, Exception):
         rows, K = result["rows"], len(result["classes"])
-        if not files.fits(result, RESULT | (OF_TEST if "test" in rows else dict.fromkeys(OF_TEST))):
+        kinds = RESULT | (OF_TEST if "test" in rows else dict.fromkeys(OF_TEST))
+        watched = {f"validation_{name}": float | None for name in metrics.WATCHED}
+        kinds |= {name: watched[name] for name in watched.keys() & result}
+        if not files.fits(result, kinds):
             raise ValueError("a figure is missing, or of another type")
         fit = [rows.get("train"), *rows.values()]
         if "test" in rows:

@@ -509,12 +509,12 @@ def test_free_memory_is_the_least_of_what_the_machine_and_its_groups_leave(
     system, free, monkeypatch
 ):
     flat = {os.path.normpath(path): text for path, text in system.items()}
-    monkeypatch.setattr(files, "_text", lambda path: flat.get(os.path.normpath(path), ""))
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: flat.get(os.path.normpath(path), ""))
     assert files.memory() == free
 
 
 def test_the_memory_of_the_machine_is_free_where_nothing_is_known(monkeypatch):
-    monkeypatch.setattr(files, "_text", lambda path: "")
+    monkeypatch.setattr(Path, "read_text", mock.Mock(side_effect=FileNotFoundError))
     assert files.memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

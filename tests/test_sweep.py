@@ -19,10 +19,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import running
 from running import ROOT, Answer, end, files, result, train, write_rows
 
 import minnet
-from minnet import config, runs, sweep
+from minnet import config, metrics, runs, sweep
 from minnet.runs import REPORT_MARK, RUN_FILES
 
 SEEDS = ("data.split_seed=5", "train.seed=7")
@@ -462,6 +463,20 @@ def test_a_sweep_trains_every_combination_with_every_seed(swept):
         assert (own.data.split_seed, own.train.seed) == (1, 1)
     settings = ("train.watch=accuracy", "optimizer.learning_rate=0.01", "model.hidden=[]")
     assert end(folder / "run-2-seed-1") == by_hand(1, *settings)
+
+
+@pytest.mark.parametrize("watch", metrics.WATCHED)
+@pytest.mark.parametrize("size", ["data.validation_size=0.3", "model.members=2"])
+def test_any_figure_that_is_watched_is_one_to_rank_by(watch, size):
+    grid = "--sweep=optimizer.learning_rate=[1e-3,1e-1]"
+    folds = "data.validation_size=folds"
+    answer = train("own.toml", folds, size, f"train.watch={watch}", grid, "--out", "many")
+    assert (answer.code, answer.err) == (0, "")
+    found = [result(f"many/run-{c}-seed-0")[f"validation_{watch}"] for c in (0, 1)]
+    chosen = json.loads(Path("many/repeat.json").read_text())["chosen"]
+    assert chosen == {"optimizer.learning_rate": (1e-3, 1e-1)[int(np.argmax(found))]}
+    last = [float(x) for x in running.metrics("many/run-1-seed-0")["watched"]]
+    assert found[1] == pytest.approx(max(last))
 
 
 def test_epochs_may_follow_from_the_rows_in_each_run():

@@ -19,8 +19,7 @@ except Exception as error:
     raise MinnetError(one_line(f"a report needs matplotlib: {error}")) from None
 finally:
     logging.getLogger("matplotlib").setLevel(_level)
-    if _backend:
-        os.environ["MPLBACKEND"] = _backend
-if _backend:
+if _backend:  # for other code of this process
+    os.environ["MPLBACKEND"] = _backend
     with contextlib.suppress(ValueError):
-        matplotlib.rcParams["backend"] = _backend  # for other code of this process
+        matplotlib.rcParams["backend"] = _backend
