@@ -356,7 +356,7 @@ def shard(options: argparse.Namespace) -> int:
     for override in options.key:
         if configs.parse_override(override)[0] not in keys:
             raise ConfigError(f"{override}: shard takes {', '.join(keys)}")
-    source = f"data.source={json.dumps(options.source)}"
+    source = f"data.source={json.dumps(options.source, ensure_ascii=False)}"
     config = configs.load(None, [source, *options.key]).data
     with console.reading() as progress:
         N, D = data.shard(config, Path(options.dir), options.dtype or "float64", progress)

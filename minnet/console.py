@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from minnet import config as configs
-from minnet import sweep
+from minnet import metrics, sweep
 from minnet.config import FETCHED
 from minnet.errors import MinnetError, one_line
 from minnet.runs import Prepared, Run
@@ -182,7 +182,7 @@ def closing(result: dict[str, Any]) -> str:
     if result["test_loss"] is None:
         return "\n\n".join([*sections, "no test part, so nothing was tested"])
     sections += [_scores(result, "test part"), _per_class(result)]
-    return "\n\n".join([*sections, _confusion(result, " (result.json has the matrix)")])
+    return "\n\n".join([*sections, _confusion(result, " (result.json has more)")])
 
 
 def evaluation(name: str, result: dict[str, Any]) -> str:
@@ -212,18 +212,18 @@ def _per_class(result: dict[str, Any]) -> str:
 
 def _confusion(result: dict[str, Any], where: str = "") -> str:
     """The matrix, with dots for zeros; if it is too wide, its largest entries off the diagonal."""
-    matrix, names = result["confusion"], _names(result)
-    cells = [[f"{n or '.'}" for n in row] for row in matrix]
+    (wrong, found), names = metrics.mistakes(result), _names(result)
     numbers = [f"{j}" for j in range(1, len(names) + 1)]
-    for heads in ([names], [numbers, names]):  # numbers, if the names are too wide for columns
+    few = [[names], [numbers, names]] if len(names) <= MANY_CLASSES else []
+    for heads in few:  # numbers, if the names are too wide for columns
+        cells = [[f"{n or '.'}" for n in row] for row in result["confusion"]]
         rows = [[*head, *row] for *head, row in zip(*heads, cells, strict=True)]
         lines = table([[""] * len(heads) + heads[0], *rows], len(heads))
-        if len(names) <= MANY_CLASSES and len(lines[-1]) <= shutil.get_terminal_size().columns:
+        if len(lines[-1]) <= shutil.get_terminal_size().columns:
             title = "confusion: a row for each true class, a column for each predicted one"
             return "\n".join([title, *lines])
-    pairs = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n]
-    lines = [f"{n:8d}  {names[i]} taken for {names[j]}" for n, i, j in sorted(pairs)[:-11:-1]]
-    title = f"confusion: the most frequent of {sum(n for n, *_ in pairs)} mistakes{where}"
+    lines = [f"{n:8d}  {names[i]} taken for {names[j]}" for n, i, j in found[:10]]
+    title = f"confusion: the most frequent of {wrong} mistakes{where}"
     return "\n".join([title, *lines])
 
 

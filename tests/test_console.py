@@ -159,7 +159,7 @@ def test_a_matrix_too_wide_or_of_many_classes_becomes_its_most_frequent_mistakes
     width(10_000)
     assert section(many_classes(20), "confusion")[0].startswith("confusion: a row for each")
     title, *mistakes = section(many_classes(), "confusion")
-    assert title == "confusion: the most frequent of 780 mistakes (result.json has the matrix)"
+    assert title == "confusion: the most frequent of 780 mistakes (result.json has more)"
     assert mistakes[1] == "      38  class 38 taken for class 39"
     assert [int(line.split()[0]) for line in mistakes] == [*range(39, 29, -1)]  # largest first
     right = figures(np.eye(40, dtype=int), [f"{j}" for j in range(40)])
