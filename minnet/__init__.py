@@ -4,26 +4,31 @@ The mathematics is in `minnet.core`, whose docstring gives the reading order and
 command line is `python train.py`, `python -m minnet` or `minnet`.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import importlib
 
-from minnet import errors
-from minnet.core.network import MLP
-from minnet.core.softmax import cross_entropy, log_softmax, softmax, softmax_jacobian, softmax_vjp
-from minnet.errors import (
-    ConfigError,
-    DataError,
-    MinnetError,
-    MinnetWarning,
-    ModelFileError,
-    TrainingError,
-)
-
+TYPE_CHECKING = False  # that of typing, which takes time to import
 if TYPE_CHECKING:
+    from minnet.core.network import MLP
+    from minnet.core.softmax import (
+        cross_entropy,
+        log_softmax,
+        softmax,
+        softmax_jacobian,
+        softmax_vjp,
+    )
+    from minnet.errors import (
+        ConfigError,
+        DataError,
+        MinnetError,
+        MinnetWarning,
+        ModelFileError,
+        TrainingError,
+    )
     from minnet.estimator import MLPClassifier
-    from minnet.model import Model
+    from minnet.model import load
 
-__version__ = errors.VERSION
+    __version__: str
+
 __all__ = [
     "MLP",
     "ConfigError",
@@ -42,20 +47,16 @@ __all__ = [
 ]
 
 
-def load(path: str | Path) -> "Model":
-    """The model in a run's folder or a model.npz, with predict, predict_proba, classes_ and
-    feature_names_in_. Raises ModelFileError if there is none, or if it is damaged."""
-    from minnet import model
-
-    return model.load(path)
-
-
-def __getattr__(name: str) -> Any:
-    """MLPClassifier, on first use: it imports scikit-learn."""
-    if name == "MLPClassifier":
-        from minnet.estimator import MLPClassifier
-
-        return MLPClassifier
+def __getattr__(name: str) -> object:
+    """A public name, imported on first use: a command sees to signals before NumPy is imported."""
+    if name == "__version__":
+        return importlib.import_module("minnet.errors").VERSION
+    if name in __all__:
+        # from what costs least; the estimator needs scikit-learn
+        for home in ("errors", "core.softmax", "core.network", "model", "estimator"):
+            module = importlib.import_module(f"minnet.{home}")
+            if name in vars(module):
+                return getattr(module, name)
     raise AttributeError(f"module 'minnet' has no attribute {name!r}")
 
 
