@@ -5,19 +5,8 @@ command line is `python train.py`, `python -m minnet` or `minnet`.
 """
 
 import importlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from minnet import errors
-from minnet.errors import (
-    ConfigError,
-    DataError,
-    MinnetError,
-    MinnetWarning,
-    ModelFileError,
-    TrainingError,
-)
-
+TYPE_CHECKING = False  # that of typing, which takes time to import
 if TYPE_CHECKING:
     from minnet.core.network import MLP
     from minnet.core.softmax import (
@@ -27,10 +16,19 @@ if TYPE_CHECKING:
         softmax_jacobian,
         softmax_vjp,
     )
+    from minnet.errors import (
+        ConfigError,
+        DataError,
+        MinnetError,
+        MinnetWarning,
+        ModelFileError,
+        TrainingError,
+    )
     from minnet.estimator import MLPClassifier
-    from minnet.model import Model
+    from minnet.model import load
 
-__version__ = errors.VERSION
+    __version__: str
+
 __all__ = [
     "MLP",
     "ConfigError",
@@ -49,21 +47,17 @@ __all__ = [
 ]
 
 
-def load(path: str | Path) -> "Model":
-    """The model in a run's folder or a model.npz, with predict, predict_proba, classes_ and
-    feature_names_in_. Raises ModelFileError if there is none, or if it is damaged."""
-    from minnet import model
-
-    return model.load(path)
-
-
-def __getattr__(name: str) -> Any:
-    """A name of the mathematics or the estimator, imported on first use: a command can be
-    interrupted before NumPy is there."""
-    if name not in __all__:
-        raise AttributeError(f"module 'minnet' has no attribute {name!r}")
-    place = {"MLP": "core.network", "MLPClassifier": "estimator"}.get(name, "core.softmax")
-    return getattr(importlib.import_module(f"minnet.{place}"), name)
+def __getattr__(name: str) -> object:
+    """A public name, imported on first use: a command sees to signals before NumPy is imported."""
+    if name == "__version__":
+        return importlib.import_module("minnet.errors").VERSION
+    if name in __all__:
+        # from what costs least; the estimator needs scikit-learn
+        for home in ("errors", "core.softmax", "core.network", "model", "estimator"):
+            module = importlib.import_module(f"minnet.{home}")
+            if name in vars(module):
+                return getattr(module, name)
+    raise AttributeError(f"module 'minnet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,11 +9,12 @@ import importlib.util
 import inspect
 import json
 import re
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,9 +22,17 @@ import numpy as np
 
 from minnet import config as configs
 from minnet import console, data, distributed, files, model, runs, sweep
-from minnet.__main__ import STOPPING
-from minnet.console import fail, note, say
-from minnet.errors import VERSION, ConfigError, DataError, MinnetError, did_you_mean, one_line
+from minnet.console import fail, note, put, say
+from minnet.errors import (
+    SIGNALS,
+    VERSION,
+    ConfigError,
+    DataError,
+    MinnetError,
+    did_you_mean,
+    one_line,
+    visible,
+)
 from minnet.study.text import has_colour
 
 USAGE = """usage: minnet COMMAND ...
@@ -37,28 +46,30 @@ USAGE = """usage: minnet COMMAND ...
   check     check the gradient of a config
 
 minnet COMMAND --help shows its arguments."""
+STDOUT = [Path("-"), Path("/dev/stdout")]
 KEYS = "Keys, with their defaults; a value on the command line is TOML or a bare word:"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done; 2 wrong arguments or config; 1 a problem with
-    data, files or the run; 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM."""
+    data, files or the run; 128 + number after one of SIGNALS."""
     command, *arguments = list(sys.argv[1:] if argv is None else argv) or [""]
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     team = distributed.ALONE
     try:
-        if command in ("-h", "--help", "--version"):
-            say(f"minnet {VERSION}" if command == "--version" else USAGE)
-            return 0
-        if command not in COMMANDS:
-            what = f"unknown command {command!r}" if command else "no command"
-            hint = did_you_mean(command, COMMANDS) or f"; choose from {', '.join(COMMANDS)}"
-            raise ConfigError(f"{what}{hint}")
-        team = distributed.team() if command == "train" else team
-        with console.silence(team.rank > 0):  # rank 0 alone speaks
-            return COMMANDS[command](_parse(COMMANDS[command], arguments))
+        with _on_signal(_interrupt):
+            if command in ("-h", "--help", "--version"):
+                say(f"minnet {VERSION}" if command == "--version" else USAGE)
+                return 0
+            if command not in COMMANDS:
+                what = f"unknown command {command!r}" if command else "no command"
+                hint = did_you_mean(command, COMMANDS) or f"; choose from {', '.join(COMMANDS)}"
+                raise ConfigError(f"{what}{hint}")
+            team = distributed.team() if command == "train" else team
+            with console.silence(team.rank > 0):  # rank 0 alone speaks
+                return COMMANDS[command](_parse(COMMANDS[command], arguments))
     except (Exception, KeyboardInterrupt) as error:
         return _end(error, team)
 
@@ -72,8 +83,8 @@ def _end(error: BaseException, team: distributed.Team) -> int:
     elif isinstance(error, MemoryError):
         line = "out of memory: try a smaller model.hidden or train.batch_size"
     elif isinstance(error, KeyboardInterrupt):
-        number, *more = error.args or [signal.SIGINT]
-        line, code = " ".join(["interrupted", *more]), 128 + number
+        line = "".join(["interrupted", *getattr(error, "__notes__", [])])
+        code = 128 + next((n for n in error.args if n in SIGNALS), signal.SIGINT)
     elif team.size > 1:
         line = one_line(f"{type(error).__name__}: {error}")
     else:
@@ -127,25 +138,50 @@ def _size(text: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
+@contextlib.contextmanager
+def _on_signal(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """While inside, each of SIGNALS calls the handler."""
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, then in before.items():
+            signal.signal(number, then)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """End, but let what is half written be removed on the way."""
+    raise KeyboardInterrupt(number)
+
+
 class _Stop(threading.Event):
-    """While entered, set by the first signal to stop; a second one interrupts at once."""
+    """A handler, set by the first signal; a second one interrupts at once."""
 
     code = 128 + signal.SIGINT  # if the signal has reached another process of a team alone
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.is_set():
-            raise KeyboardInterrupt(number, "before the model was saved")
+            _interrupt(number, frame)
         self.code = 128 + number
         self.set()
 
-    def __enter__(self) -> "_Stop":
-        caught = [n for n in STOPPING if signal.getsignal(n) != signal.SIG_IGN]
-        self.before = {number: signal.signal(number, self) for number in caught}
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+@contextlib.contextmanager
+def _stopping(folder: Path) -> Iterator[_Stop]:
+    """While inside, a signal asks a run to stop; if it is interrupted, the line says what to do."""
+    stop = _Stop()
+    try:
+        with _on_signal(stop):
+            yield stop
+    except KeyboardInterrupt as error:
+        error.add_note(_resuming(folder))
+        raise
+
+
+def _resuming(folder: Path) -> str:
+    """The end of a line about a run that can be resumed, unless somebody has removed it."""
+    command = shlex.join(["minnet", "train", "--resume", str(folder)])
+    return f"; resume with: {command}" if (folder / "config.toml").exists() else ""
 
 
 def train(options: argparse.Namespace) -> int:
@@ -179,8 +215,9 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     path, overrides = configs.locate(options.table)
     config = configs.load(path, overrides)
     if options.print_config:
-        say(configs.dumps(config).rstrip())
+        put(configs.dumps(config))  # as it is, to be loaded
         return 0
+    _check_same(team, configs.dumps(config))
     plan = None
     if options.sweep or options.repeat is not None:
         if team.size > 1:
@@ -212,6 +249,7 @@ def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
     if any(new) or options.repeat is not None:
         raise ConfigError("--resume takes no --out, --overwrite, --repeat, --sweep, --print-config")
     folder = options.resume
+    _check_same(team, f"{folder} {options.table}")
     with contextlib.nullcontext() if team.rank else files.locked(folder):
         if (folder / runs.REPEAT_FILE).exists():
             if team.size > 1:
@@ -223,16 +261,24 @@ def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
         return _run(run, options.report)
 
 
+def _check_same(team: distributed.Team, what: str) -> None:
+    """Raise ConfigError unless all processes of a team were given the same run."""
+    if not team.same(what):
+        raise ConfigError("the processes differ in their config: give all of them the same")
+
+
 def _run(run: runs.Run, reported: bool) -> int:
-    with _Stop() as stop:
+    if not run.team.same(repr(run.about["digests"])):
+        raise DataError("the processes differ in their data: give all of them the same")
+    with _stopping(run.folder) as stop:
         console.follow(runs.epochs(run, stop), run)
         result = runs.finish(run, interrupted=stop.is_set())
     say(f"\n{console.closing(result)}\n\nsaved in {run.folder}")
     if run.team.rank:
         return stop.code if stop.is_set() else 0
     if stop.is_set():
-        hint = f"resume with: minnet train --resume {run.folder}"
-        return fail(f"interrupted; the best weights so far are in {run.folder}; {hint}", stop.code)
+        what = f"interrupted; the best weights so far are in {run.folder}"
+        return fail(f"{what}{_resuming(run.folder)}", stop.code)
     if reported:
         _write_report([run.folder])
     return 0
@@ -240,7 +286,7 @@ def _run(run: runs.Run, reported: bool) -> int:
 
 def _repeat(plan: sweep.Plan, reported: bool) -> int:
     say(console.repeating(plan))
-    with _Stop() as stop:
+    with _stopping(plan.folder) as stop:
         for run in sweep.run(plan, stop):
             if run.result:
                 say(console.ended(plan, run))
@@ -249,8 +295,8 @@ def _repeat(plan: sweep.Plan, reported: bool) -> int:
     ranked, number = sweep.ranking(plan), len(plan.runs)
     done = sum(len(tried.results) for tried in ranked)
     if stop.is_set():
-        hint = f"resume with: minnet train --resume {plan.folder}"
-        return fail(f"interrupted after {done} of {number} runs; {hint}", stop.code)
+        what = f"interrupted after {done} of {number} runs"
+        return fail(f"{what}{_resuming(plan.folder)}", stop.code)
     if len(ranked[0].results) >= min(2, plan.repeat):
         figures = sweep.finish(plan, ranked)
         best = ranked[0].results
@@ -303,22 +349,23 @@ def predict(options: argparse.Namespace) -> int:
       DATA              a file or folder, as data.source; - is standard input
       --proba           add the probability of each class
       --keep COLUMN...  begin with this column of DATA, such as an id; may be repeated
-      --out FILE        write to this file instead of standard output
+      --out FILE        write to this file instead of standard output, which is -
       --overwrite       overwrite the --out file
     """
+    out = None if options.out in STDOUT else options.out
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
-        if options.out and options.out.exists() and not options.overwrite:
-            raise ConfigError(f"{options.out}: exists; choose another file, or use --overwrite")
+        if out and out.exists() and not options.overwrite:
+            raise ConfigError(f"{out}: exists; choose another file, or use --overwrite")
     trained = model.load(options.model)
     with console.reading() as progress:
         table, kept = model.read(trained, options.data, False, progress, options.keep)
     note(model.notes(trained, table))
     lines = model.csv_lines(trained, table, options.proba, kept)
-    if options.out:
+    if out:
         encoded = (block.encode(errors="backslashreplace") for block in lines)
-        files.write(options.out, encoded, options.overwrite)
+        files.write(out, encoded, options.overwrite)
     else:
-        all(say(block, end="") for block in lines)  # while somebody reads
+        all(map(put, lines))  # while somebody reads
     return 0
 
 
@@ -335,7 +382,7 @@ def evaluate(options: argparse.Namespace) -> int:
     with console.reading() as progress:
         table, _ = model.read(trained, options.data, True, progress)
     found = model.evaluate(trained, table)
-    printed = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    printed = json.dumps(found, indent=1, allow_nan=False)
     say(printed if options.json else console.evaluation(options.data, found))
     note(model.notes(trained, table))
     return 0
@@ -360,7 +407,8 @@ def shard(options: argparse.Namespace) -> int:
     config = configs.load(None, [source, *options.key]).data
     with console.reading() as progress:
         N, D = data.shard(config, Path(options.dir), options.dtype or "float64", progress)
-    say(f"{options.dir}: {N:,} rows, {D:,} features; minnet train data.source={options.dir}")
+    command = shlex.join(["minnet", "train", f"data.source={options.dir}"])
+    say(f"{options.dir}: {N:,} rows, {D:,} features; {command}")
     return 0
 
 
@@ -401,8 +449,8 @@ def study(options: argparse.Namespace) -> int:
             traced = step.trace(subject.choose(options.config, options.row, options.model))
             lines = step.lines(traced, colour)
             if options.json:
-                lines = [json.dumps(step.as_data(traced), indent=1, ensure_ascii=False)]
-    say("\n".join(lines))
+                lines = [json.dumps(step.as_data(traced), indent=1)]
+    _show(lines, colour)
     return code
 
 
@@ -418,8 +466,15 @@ def check(options: argparse.Namespace) -> int:
 
     with np.errstate(all="ignore"):
         found = checks.check(runs.prepare(configs.load(*configs.locate(options.config))))
-    say("\n".join(checks.lines(found, has_colour())))
+    colour = has_colour()
+    _show(checks.lines(found, colour), colour)
     return 0 if found.ok else 1
+
+
+def _show(lines: list[str], colour: bool) -> None:
+    """Print lines that hold colours of ours, if `colour`."""
+    text = "\n".join([*lines, ""])
+    put(text if colour else visible(text))
 
 
 COMMANDS = {f.__name__: f for f in (train, predict, evaluate, report, shard, study, check)}

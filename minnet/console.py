@@ -5,12 +5,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from minnet import config as configs
 from minnet import metrics, sweep
 from minnet.config import FETCHED
-from minnet.errors import MinnetError, one_line
+from minnet.errors import MinnetError, one_line, visible
 from minnet.runs import Prepared, Run
 from minnet.study.text import table
 from minnet.sweep import Mean, Plan, Tried, cores
@@ -27,24 +27,40 @@ SCORES = {
 }
 
 
-def say(text: str, end: str = "\n") -> bool:
+def say(text: str) -> None:
+    """Print lines; a name or a label in them cannot move the cursor or change colours."""
+    put(f"{visible(text)}\n")
+
+
+def put(text: str) -> bool:
     """Print; once nobody reads any more (`| head`), do nothing. Returns whether somebody reads.
     Raises MinnetError if standard output cannot be written, as on a full disk."""
     try:
-        print(text, end=end, flush=True)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise MinnetError(f"cannot write to standard output: {error.strerror}") from None
+        _write(sys.stdout, text)
+    except BrokenPipeError:
         return False
+    except OSError as error:
+        raise MinnetError(f"cannot write to standard output: {error.strerror}") from None
     return True
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write to a stream, if there is one. After an OSError what it holds back is dropped, as Python
+    would try again at the end, and change the exit code."""
+    if stream is not None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise
 
 
 def fail(message: object, code: int) -> int:
     """Print a message on stderr, unless that is closed; returns the exit code."""
     text = "\n  ".join(map(one_line, str(message).splitlines()))
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(f"minnet: {text}\n")
+    with contextlib.suppress(OSError, ValueError):
+        _write(sys.stderr, f"minnet: {text}\n")
     return code
 
 
@@ -83,7 +99,7 @@ def reading(source: str = "") -> Iterator[Callable[[int], object] | None]:
 def follow(epochs: Iterable[Epoch], run: Run) -> None:
     """Train to the end, with a bar."""
     config, done = run.prepared.config, len(run.state.history)
-    about = {"desc": config.data.source, "total": config.train.epochs, "initial": done}
+    about = {"desc": one_line(config.data.source), "total": config.train.epochs, "initial": done}
     with _bar(unit="epoch", **about) as bar:
         for epoch in epochs:
             if bar is not None:
@@ -229,5 +245,5 @@ def _confusion(result: dict[str, Any], where: str = "") -> str:
 
 def _names(result: dict[str, Any]) -> list[str]:
     """The names of the classes, the long ones shortened."""
-    names = [str(label) for label in result["classes"]]
+    names = [one_line(label) for label in result["classes"]]
     return [name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 2]}.." for name in names]

@@ -7,6 +7,8 @@ import json
 import os
 import pty
 import re
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -25,6 +27,7 @@ from running import ROOT, Answer, command, end, files, metrics, result, train, w
 
 import minnet
 from minnet import cli, config, runs, training
+from minnet.errors import SIGNALS
 from minnet.study import step
 from minnet.study.subject import choose
 
@@ -239,7 +242,9 @@ def signals_after(epoch: int, *numbers: int) -> Callable:
     return train
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_run_with_its_best_weights_and_a_second_one_at_once(
     number, code, monkeypatch
 ):
@@ -253,7 +258,8 @@ def test_a_signal_ends_the_run_with_its_best_weights_and_a_second_one_at_once(
     assert files("run")["model.npz"] == files("whole")["model.npz"]  # a run of its length
     monkeypatch.setattr(training, "train", signals_after(2, signal.SIGINT, number))
     answer = train("iris.toml", "train.epochs=1000")
-    assert answer == Answer(code, answer.out, "minnet: interrupted before the model was saved\n")
+    said = "minnet: interrupted; resume with: minnet train --resume runs/iris\n"
+    assert answer == Answer(code, answer.out, said)
     assert set(files("runs/iris")) == RUN - {"result.json", "model.npz"}
 
 
@@ -267,9 +273,111 @@ def test_a_signal_in_the_first_epoch_saves_the_weights_so_far(monkeypatch):
 
 @pytest.mark.parametrize("settings", [[], ["optimizer.name=sgd", "optimizer.learning_rate=1e10"]])
 def test_after_a_run_signals_mean_what_they_did_before(settings):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     train("iris.toml", *settings)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_folder_that_is_gone_is_not_one_to_resume(monkeypatch):
+    def removes(*arguments):
+        shutil.rmtree("runs/iris")
+        yield from signals_after(0, signal.SIGINT, signal.SIGTERM)(*arguments)
+
+    monkeypatch.setattr(training, "train", removes)
+    assert train("iris.toml").line() == "interrupted"
+
+
+def test_a_folder_to_resume_is_quoted_for_the_shell(monkeypatch):
+    monkeypatch.setattr(training, "train", signals_after(2, signal.SIGTERM))
+    line = train("iris.toml", "--out", "my runs/one").line()
+    assert line.endswith("; resume with: minnet train --resume 'my runs/one'")
+
+
+def test_a_signal_while_a_report_is_drawn_says_nothing_of_the_model_which_is_saved(monkeypatch):
+    def write(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("minnet.report.page.write", write)
+    answer = train("iris.toml", "--report")
+    assert (answer.code, answer.line()) == (143, "interrupted")
+    assert answer.out.endswith("\nsaved in runs/iris\n")
+    assert set(files("runs/iris")) == RUN
+    assert command("report", "runs/iris").line() == "interrupted"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_predictions_are_written_leaves_the_older_file_and_no_other(
+    number, monkeypatch
+):
+    write_rows()
+    train("own.toml", "--out", "run")
+    Path("answers.csv").write_text("older")
+    before = files()
+
+    def lines(*arguments):
+        yield "prediction\n"
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(cli.model, "csv_lines", lines)
+    answer = command("predict", "run", "own.csv", "--out", "answers.csv", "--overwrite")
+    assert (answer.code, answer.line(), files()) == (128 + number, "interrupted", before)
+
+
+# a command that gets a signal, or comes to an end, as it begins to import a module
+IMPORTING = """
+import builtins, importlib.abc, os, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {name!r}:
+            {does}
+sys.meta_path.insert(0, Finder())
+from minnet.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("name", ["logging", "numpy", "minnet.runs", "sklearn", "matplotlib"])
+def test_a_signal_while_imports_run_ends_in_one_line(name, number):
+    code = IMPORTING.format(name=name, does=f"os.kill(os.getpid(), {number})")
+    arguments = "train", "iris.toml", "--report", "--quiet"
+    assert process("-c", code, *arguments) == Answer(128 + number, "", "minnet: interrupted\n")
+
+
+@pytest.mark.parametrize("name", ["numpy", "sklearn"])
+@pytest.mark.parametrize("error", ["MemoryError()", "ImportError('cannot map\\nit')"])
+def test_what_cannot_be_imported_is_one_line(name, error):
+    code = IMPORTING.format(name=name, does=f"raise {error}")
+    answer = process("-c", code, "train", "iris.toml")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.line()
+
+
+DROPPED = """
+import os, signal, sys, time
+from minnet import __main__, cli
+class Freed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.001)
+def study(options):
+    Freed()
+    time.sleep(60)
+cli.COMMANDS["study"] = study
+study.__doc__ = ""
+sys.exit(__main__.main(["study"]))
+"""
+
+
+def test_a_signal_that_comes_where_python_drops_errors_is_not_lost():
+    assert process("-c", DROPPED) == Answer(143, "", "minnet: interrupted\n")
+
+
+def test_a_signal_that_is_ignored_as_under_nohup_stays_so():
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    code += "from minnet.__main__ import main; main(['study']); signal.raise_signal(signal.SIGHUP)"
+    answer = process("-c", code)
+    assert (answer.code, answer.err) == (0, "")
 
 
 # Pipes and terminals
@@ -288,12 +396,103 @@ def test_a_reader_that_leaves_does_not_end_a_command(arguments, left):
     assert set(files("run")) == left
 
 
+FULL, CLOSED = "No space left on device", "Bad file descriptor"
+
+
+def shell(line: str) -> Answer:
+    """A command in a shell, which can close streams; minnet stands for it."""
+    line = line.replace("minnet", f"{shlex.quote(sys.executable)} -m minnet")
+    done = subprocess.run(line, shell=True, **PIPES, timeout=100)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
-def test_a_full_disk_under_standard_output_is_one_line():
-    with Path("/dev/full").open("w") as full:
-        answer = process(TRAIN, "--help", stdout=full)
-    assert answer.code == 1
-    assert answer.line() == "cannot write to standard output: No space left on device"
+@pytest.mark.parametrize(("where", "why"), [(">/dev/full", FULL), (">&-", CLOSED)])
+@pytest.mark.parametrize("arguments", ["--version", "train --help", "train iris.toml", "study"])
+def test_output_that_cannot_be_written_is_exit_code_1_and_one_line(arguments, where, why):
+    answer = shell(f"minnet {arguments} {where}")
+    assert answer == Answer(1, "", f"minnet: cannot write to standard output: {why}\n")
+    assert shell(f"minnet {arguments} {where} 2>&-") == Answer(1, "", "")
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2>&- <&-"])
+def test_notes_that_cannot_be_written_change_neither_the_output_nor_the_exit_code(where):
+    rows = [f"{i % 7},{('red', 'blue')[i % 2]},{'xy'[i % 2]}\n" for i in range(60)]
+    Path("own.csv").write_text("".join(["a,colour,label\n", *rows]))
+    Path("new.csv").write_text("a,colour\n1,green\n2,red\n")
+    train("own.csv", "train.epochs=1", "--out", "run")
+    whole = shell("minnet predict run new.csv")
+    assert whole.err.startswith("minnet: note: ")
+    assert shell(f"minnet predict run new.csv {where}") == Answer(0, whole.out, "")
+    assert shell(f"minnet predict run new.csv --out a.csv {where}") == Answer(0, "", "")
+    assert Path("a.csv").read_text() == whole.out
+    assert shell(f"minnet predict run none.csv {where}") == Answer(1, "", "")
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_a_dash_is_standard_output(name):
+    write_rows()
+    train("own.toml", "--out", "run")
+    before = files()
+    whole = command("predict", "run", "own.csv")
+    assert command("predict", "run", "own.csv", "--out", name) == whole
+    assert files() == before
+
+
+ODD = "x\x1b[31m", "y\x9b2J\b", "z\u202e"
+
+
+def test_a_label_reaches_the_screen_as_escapes_and_predictions_as_it_is():
+    write_rows(labels=ODD)
+    for answer in (
+        train("own.toml", "--out", "run"),
+        command("evaluate", "run", "own.csv"),
+        command("evaluate", "run", "own.csv", "--json"),
+        study("own.toml"),
+        command("check", "own.toml"),
+        train("own.toml", "--out", "odd\x1b[2J\x85"),
+        command("shard", "own.csv", "odd\x9b"),
+        train("odd\x9b", "train.epochs=1"),
+    ):
+        assert answer.code == 0
+        assert not {c for c in answer.out + answer.err if not c.isprintable()} - {"\n"}
+    said = command("evaluate", "run", "own.csv").out
+    assert all(ascii(label)[1:-1] in said for label in ODD)
+    assert {*json.loads(command("evaluate", "run", "own.csv", "--json").out)["classes"]} == {*ODD}
+    assert {*command("predict", "run", "own.csv").out.split("\n")[1:-1]} <= {*ODD}
+    assert command("evaluate", "run", "a\x1bb\x9b.csv").line().startswith("a\\x1bb\\x9b.csv: ")
+
+
+def test_what_libraries_would_print_is_not_printed():
+    train("iris.toml", "--out", "run")
+    env = os.environ | {"MPLBACKEND": "nope", "HOME": "/dev/null", "PYTHONWARNINGS": "always"}
+    env.pop("MPLCONFIGDIR", None)
+    answer = process("-m", "minnet", "report", "run", env=env)
+    assert answer == Answer(0, "report in run/report.html\n", "")
+    Path("rows").mkdir()
+    np.save("rows/X.npy", np.full((20, 2), 1.7e18))
+    np.save("rows/y.npy", np.arange(20) % 2)
+    assert process("-m", "minnet", "train", "rows", "--quiet", "--out", "one").err == ""
+    code = "import logging, sys, warnings; from minnet import __main__, cli; "
+    code += "cli.COMMANDS['study'] = lambda options: (warnings.warn('a', DeprecationWarning), "
+    code += "logging.error('b'), 0)[-1]; sys.exit(__main__.main(['study']))"
+    assert process("-c", code) == Answer(0, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+@pytest.mark.parametrize("limit", ["-v 100000", "-v 250000", "-v 300000", "-d 300000"])
+@pytest.mark.parametrize("arguments", ["train iris.toml", "predict run own.csv", "study"])
+def test_less_memory_than_libraries_need_is_one_line(limit, arguments):
+    answer = shell(f"ulimit {limit}; minnet {arguments}")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.line().endswith(" less than the 600 MB that NumPy needs: allow more")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+def test_with_little_memory_a_run_is_a_run():
+    answer = shell("ulimit -v 700000; minnet train iris.toml --quiet --report")
+    assert (answer.code, answer.err) == (0, "")
+    assert files("runs/iris")["model.npz"]
 
 
 def test_without_stderr_a_run_is_a_run_and_an_error_is_not_printed_elsewhere(monkeypatch, capsys):

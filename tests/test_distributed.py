@@ -235,7 +235,7 @@ def test_a_launcher_without_mpi4py_or_of_another_mpi_is_a_problem_in_one_line(mo
     assert capsys.readouterr().err == f"minnet: {said}\n"
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     assert cli.main(["train", "digits", "--print-config"]) == 1
-    assert "pip install mpi4py mpich" in capsys.readouterr().err
+    assert ": pip install mpi4py" in capsys.readouterr().err
 
 
 def threads():
