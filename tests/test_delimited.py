@@ -435,6 +435,15 @@ def test_reading_takes_at_most_twice_the_memory_of_the_numbers(monkeypatch):
     assert read.X.nbytes < rise <= 2 * read.X.nbytes  # never two copies, though X grows
 
 
+def test_spaces_behind_a_quoted_cell_are_none_of_it_and_those_inside_are():
+    words = ['|" ,', 'a," ;b', "plain", ' " | ', "a", "b"]
+    doubled = [word.replace('"', '""') for word in words]
+    lines = [f'"{word}" ,{i} , "u"  ' for i, word in enumerate(doubled)]
+    read = table("\n".join(["word,number,y", *lines]), target="y")
+    assert cells(read, "word") == [word.strip() for word in words]
+    assert cells(read, "y") == ["u"] * 6
+
+
 WORD = st.sampled_from(["red", " x ", "NA", "a,b", 'a "b" c', "é", "x" * 70, "a\nb", "1.5", "$4"])
 WORD |= st.text("ab ,;|\t\"'1.é\n", max_size=5)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers().map(str)

@@ -35,7 +35,8 @@ CODES = {  # how a file may begin, what it should be then, and how that is read
 }
 BROKEN = "\udc80"  # stands for bytes that are not text
 ASIDE = re.compile(r"#|sep=.\s*$")  # a comment, and a line that Excel understands
-PADDED = re.compile(r'((?:^|[,;|\t]) *"(?:[^"]|"")*") +(?=[,;|\t]|$)', re.M)  # spaces after a quote
+# a quoted cell, perhaps with the spaces behind it that csv takes for text
+PADDED = re.compile(r'((?:^|[,;|\t]) *"(?:[^"]|"")*(?:"|$))( +(?=[,;|\t]|$))?', re.M)
 NO_TABLE = "is no table: no tab, semicolon, comma, | or space cuts its lines into columns"
 
 codecs.register_error("minnet", lambda error: (BROKEN, error.end))  # type: ignore[attr-defined]
