@@ -239,7 +239,8 @@ def _heading(report: Report) -> list[str]:
     rule, decay = config.optimizer.name, config.optimizer.weight_decay
     decoupled = OPTIMIZERS[rule].decoupled and decay > 0
     apart = f" ({rule}'s decay, {decay:g}, is not in L)" * decoupled
-    masks = " (masks held)" * (net.dropout > 0)
+    drops = " (masks held)" if net.layers[1:] else " (no hidden layer: not checked)"
+    masks = drops * (net.dropout > 0)
     return [
         f"{report.prepared.data.name}, the first {report.rows} training rows, "
         f"through {layers} in {net.dtype}{of_members(config)}",
