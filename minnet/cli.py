@@ -71,7 +71,8 @@ def _end(error: BaseException, command: str, team: distributed.Team) -> int:
         lines = isinstance(error, DataError)  # all problems of a table
         line, code = str(error) if lines else one_line(error), error.exit_code
     elif isinstance(error, MemoryError):
-        line = "out of memory: try a smaller model.hidden or train.batch_size"
+        line = "out of memory: allow this process more, or give it fewer rows"
+        line += " or a smaller model.hidden or train.batch_size" * (command == "train")
     elif isinstance(error, KeyboardInterrupt):
         number, hint = error.args if len(error.args) == 2 else (signal.SIGINT, "")
         line, code = f"interrupted{hint}", 128 + number
