@@ -28,8 +28,6 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except (ImportError, MemoryError) as error:
         return _leave(one_line(f"{type(error).__name__}: {error}"), 1)
-    except KeyboardInterrupt:  # a second one, while the command ends
-        return _leave("interrupted", 128 + signal.SIGINT)
     finally:  # what is done is done
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -68,7 +66,7 @@ def _come_again(ignored: "sys.UnraisableHookArgs") -> None:
     import threading
 
     if isinstance(ignored.exc_value, KeyboardInterrupt):
-        threading.Timer(0.01, os.kill, [os.getpid(), *ignored.exc_value.args]).start()
+        threading.Timer(0.01, os.kill, [os.getpid(), ignored.exc_value.args[0]]).start()
 
 
 if __name__ == "__main__":

@@ -14,25 +14,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minnet import config as configs
-from minnet import console, data, distributed, files, model, runs, sweep
+from minnet import console, data, distributed, errors, files, model, runs, sweep
 from minnet.console import fail, note, put, say
-from minnet.errors import (
-    SIGNALS,
-    VERSION,
-    ConfigError,
-    DataError,
-    MinnetError,
-    did_you_mean,
-    one_line,
-    visible,
-)
+from minnet.errors import ConfigError, DataError, MinnetError, did_you_mean, one_line
 from minnet.study.text import has_colour
 
 USAGE = """usage: minnet COMMAND ...
@@ -46,22 +37,21 @@ USAGE = """usage: minnet COMMAND ...
   check     check the gradient of a config
 
 minnet COMMAND --help shows its arguments."""
-STDOUT = [Path("-"), Path("/dev/stdout")]
 KEYS = "Keys, with their defaults; a value on the command line is TOML or a bare word:"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done; 2 wrong arguments or config; 1 a problem with
-    data, files or the run; 128 + number after one of SIGNALS."""
+    data, files or the run; 128 + number after a signal."""
     command, *arguments = list(sys.argv[1:] if argv is None else argv) or [""]
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     team = distributed.ALONE
     try:
-        with _on_signal(_interrupt):
+        with _Stop():
             if command in ("-h", "--help", "--version"):
-                say(f"minnet {VERSION}" if command == "--version" else USAGE)
+                say(f"minnet {errors.VERSION}" if command == "--version" else USAGE)
                 return 0
             if command not in COMMANDS:
                 what = f"unknown command {command!r}" if command else "no command"
@@ -81,10 +71,11 @@ def _end(error: BaseException, team: distributed.Team) -> int:
         lines = isinstance(error, DataError)  # all problems of a table
         line, code = str(error) if lines else one_line(error), error.exit_code
     elif isinstance(error, MemoryError):
-        line = "out of memory: try a smaller model.hidden or train.batch_size"
+        line = "out of memory: allow this process more, or give it fewer rows"
+        line += " or a smaller model.hidden or train.batch_size" * (command == "train")
     elif isinstance(error, KeyboardInterrupt):
-        line = "".join(["interrupted", *getattr(error, "__notes__", [])])
-        code = 128 + next((n for n in error.args if n in SIGNALS), signal.SIGINT)
+        number, hint = error.args if len(error.args) == 2 else (signal.SIGINT, "")
+        line, code = f"interrupted{hint}", 128 + number
     elif team.size > 1:
         line = one_line(f"{type(error).__name__}: {error}")
     else:
@@ -138,44 +129,30 @@ def _size(text: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-@contextlib.contextmanager
-def _on_signal(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """While inside, each of SIGNALS calls the handler."""
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, then in before.items():
-            signal.signal(number, then)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    """End, but let what is half written be removed on the way."""
-    raise KeyboardInterrupt(number)
-
-
 class _Stop(threading.Event):
-    """A handler, set by the first signal; a second one interrupts at once."""
+    """While entered, set by the first of errors.SIGNALS, for the run in this folder; a second one
+    interrupts at once. Without a folder, the first one does."""
 
     code = 128 + signal.SIGINT  # if the signal has reached another process of a team alone
 
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+
     def __call__(self, number: int, frame: Any) -> None:
-        if self.is_set():
-            _interrupt(number, frame)
+        if self.is_set() or self.folder is None:
+            hint = self.folder and _resuming(self.folder)
+            raise KeyboardInterrupt(number, hint or "")
         self.code = 128 + number
         self.set()
 
+    def __enter__(self) -> "_Stop":
+        self.before = {number: signal.signal(number, self) for number in errors.SIGNALS}
+        return self
 
-@contextlib.contextmanager
-def _stopping(folder: Path) -> Iterator[_Stop]:
-    """While inside, a signal asks a run to stop; if it is interrupted, the line says what to do."""
-    stop = _Stop()
-    try:
-        with _on_signal(stop):
-            yield stop
-    except KeyboardInterrupt as error:
-        error.add_note(_resuming(folder))
-        raise
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def _resuming(folder: Path) -> str:
@@ -217,7 +194,7 @@ def _train(options: argparse.Namespace, team: distributed.Team) -> int:
     if options.print_config:
         put(configs.dumps(config))  # as it is, to be loaded
         return 0
-    _check_same(team, configs.dumps(config))
+    team.check_same("config", configs.dumps(config))
     plan = None
     if options.sweep or options.repeat is not None:
         if team.size > 1:
@@ -249,7 +226,7 @@ def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
     if any(new) or options.repeat is not None:
         raise ConfigError("--resume takes no --out, --overwrite, --repeat, --sweep, --print-config")
     folder = options.resume
-    _check_same(team, f"{folder} {options.table}")
+    team.check_same("config", f"{folder} {options.table}")
     with contextlib.nullcontext() if team.rank else files.locked(folder):
         if (folder / runs.REPEAT_FILE).exists():
             if team.size > 1:
@@ -261,16 +238,9 @@ def _resume(options: argparse.Namespace, team: distributed.Team) -> int:
         return _run(run, options.report)
 
 
-def _check_same(team: distributed.Team, what: str) -> None:
-    """Raise ConfigError unless all processes of a team were given the same run."""
-    if not team.same(what):
-        raise ConfigError("the processes differ in their config: give all of them the same")
-
-
 def _run(run: runs.Run, reported: bool) -> int:
-    if not run.team.same(repr(run.about["digests"])):
-        raise DataError("the processes differ in their data: give all of them the same")
-    with _stopping(run.folder) as stop:
+    run.team.check_same("data", repr(run.about["digests"]))
+    with _Stop(run.folder) as stop:
         console.follow(runs.epochs(run, stop), run)
         result = runs.finish(run, interrupted=stop.is_set())
     say(f"\n{console.closing(result)}\n\nsaved in {run.folder}")
@@ -286,7 +256,7 @@ def _run(run: runs.Run, reported: bool) -> int:
 
 def _repeat(plan: sweep.Plan, reported: bool) -> int:
     say(console.repeating(plan))
-    with _stopping(plan.folder) as stop:
+    with _Stop(plan.folder) as stop:
         for run in sweep.run(plan, stop):
             if run.result:
                 say(console.ended(plan, run))
@@ -352,7 +322,7 @@ def predict(options: argparse.Namespace) -> int:
       --out FILE        write to this file instead of standard output, which is -
       --overwrite       overwrite the --out file
     """
-    out = None if options.out in STDOUT else options.out
+    out = None if str(options.out) in ("-", "/dev/stdout") else options.out
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
         if out and out.exists() and not options.overwrite:
             raise ConfigError(f"{out}: exists; choose another file, or use --overwrite")
@@ -450,7 +420,7 @@ def study(options: argparse.Namespace) -> int:
             lines = step.lines(traced, colour)
             if options.json:
                 lines = [json.dumps(step.as_data(traced), indent=1)]
-    _show(lines, colour)
+    say("\n".join(lines), colour)
     return code
 
 
@@ -467,14 +437,8 @@ def check(options: argparse.Namespace) -> int:
     with np.errstate(all="ignore"):
         found = checks.check(runs.prepare(configs.load(*configs.locate(options.config))))
     colour = has_colour()
-    _show(checks.lines(found, colour), colour)
+    say("\n".join(checks.lines(found, colour)), colour)
     return 0 if found.ok else 1
-
-
-def _show(lines: list[str], colour: bool) -> None:
-    """Print lines that hold colours of ours, if `colour`."""
-    text = "\n".join([*lines, ""])
-    put(text if colour else visible(text))
 
 
 COMMANDS = {f.__name__: f for f in (train, predict, evaluate, report, shard, study, check)}

@@ -27,9 +27,9 @@ SCORES = {
 }
 
 
-def say(text: str) -> None:
-    """Print lines; a name or a label in them cannot move the cursor or change colours."""
-    put(f"{visible(text)}\n")
+def say(text: str, coloured: bool = False) -> None:
+    """Print lines, in which, unless they are `coloured`, no name or label can move the cursor."""
+    put(f"{text if coloured else visible(text)}\n")
 
 
 def put(text: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.errors import MinnetError
+from minnet.errors import ConfigError, MinnetError
 
 # set by launchers for the processes that they start: MPICH and Intel MPI, Open MPI, Slurm
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK")
@@ -60,10 +60,12 @@ class Team:
         self.comm.Allreduce(x, total)
         return total
 
-    def same(self, what: str) -> bool:
-        """Whether all processes ask this of the same text, by its digest."""
-        mine = np.frombuffer(hashlib.sha256(what.encode(errors="replace")).digest(), np.uint8)
-        return bool((self.add(mine.astype(np.int64)) == self.size * mine.astype(np.int64)).all())
+    def check_same(self, what: str, text: str) -> None:
+        """Raise ConfigError unless this text, of their config or data, is that of all processes."""
+        digest = hashlib.sha256(text.encode(errors="replace")).digest()
+        mine = np.array([*digest])
+        if (self.add(mine) != self.size * mine).any():
+            raise ConfigError(f"the processes differ in their {what}: give all of them the same")
 
     def abort(self, code: int) -> None:
         """End all processes at once with this exit code."""

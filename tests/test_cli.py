@@ -209,7 +209,10 @@ def test_an_odd_argument_is_quoted_on_one_line():
 # Problems with the machine or the run
 
 
-ENDS = [(MemoryError, 1, "out of memory: try a smaller"), (KeyboardInterrupt, 130, "interrupted")]
+ENDS = [
+    (MemoryError, 1, "out of memory: allow this"),
+    (KeyboardInterrupt, 130, "interrupted"),
+]
 
 
 @pytest.mark.parametrize(("error", "code", "said"), ENDS)
@@ -427,6 +430,15 @@ def test_notes_that_cannot_be_written_change_neither_the_output_nor_the_exit_cod
     assert shell(f"minnet predict run new.csv --out a.csv {where}") == Answer(0, "", "")
     assert Path("a.csv").read_text() == whole.out
     assert shell(f"minnet predict run none.csv {where}") == Answer(1, "", "")
+
+
+@pytest.mark.parametrize("name", ["🦆.csv", "two words.csv", "it's.csv", "$HOME.csv"])
+def test_a_file_of_any_name_is_converted_and_what_is_said_of_it_works(name):
+    write_rows()
+    Path("own.csv").rename(name)
+    folder = Path(name).stem
+    shell_line = command("shard", name, folder, "data.target=label").out.partition("; ")[2]
+    assert shell(f"{shell_line.strip()} train.epochs=1 --quiet --out run") == Answer(0, "", "")
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])

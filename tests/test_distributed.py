@@ -228,6 +228,35 @@ def test_a_mistake_that_all_meet_is_said_once(arguments, code, line):
     assert err.startswith(f"minnet: {line}") and err.count("\n") == 1
 
 
+DIFFERENT = [
+    (["iris"], ["iris", "train.seed=5"], "config"),
+    (["iris"], ["iris", "model.hidden=[3]", "train.batch_size=7"], "config"),
+    (["iris"], ["digits"], "config"),  # where the first process alone would download
+    (["--resume", "run"], ["iris"], "config"),
+    (["--resume", "run"], ["--resume", "run", "train.epochs=90"], "config"),
+    (["rows.csv"], ["rows.csv"], "data"),
+]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("one", "other", "what"), DIFFERENT)
+def test_processes_that_were_given_different_runs_end_in_one_line(one, other, what):
+    assert cli.main(["train", "iris", "train.epochs=1", "--out", "run", "--quiet"]) == 0
+    Path("b").mkdir()
+    for folder, label in (("", "x"), ("b/", "z")):
+        rows = [f"{i * 7 % 11},{(label, 'y')[i % 2]}\n" for i in range(60)]
+        Path(f"{folder}rows.csv").write_text("".join(["a,label\n", *rows]))
+    before, command = {*Path().iterdir()}, ["-m", "minnet", "train"]
+    where = ["-wdir", "b"] if what == "data" else []
+    other = ["-n", "1", *where, sys.executable, *command, *other]
+    code, _, err = ranks(1, *command, *one, "--quiet", ":", *other, "--quiet")
+    said = f"minnet: the processes differ in their {what}: give all of them the same\n"
+    assert (code, err[-len(said) :]) == (2, said)
+    assert err.count("differ") == 1
+    if what == "config":
+        assert (err, {*Path().iterdir()}) == (said, before)
+
+
 def test_a_launcher_without_mpi4py_or_of_another_mpi_is_a_problem_in_one_line(monkeypatch, capsys):
     monkeypatch.setenv("PMI_SIZE", "2")
     assert cli.main(["train", "digits", "--print-config"]) == 1

@@ -390,7 +390,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_leaves_no_part(run):
 def test_a_reader_that_leaves_ends_the_work_and_is_no_error(run, monkeypatch):
     lines = mock.Mock(return_value=iter(["prediction\n", "a\n", "b\n"]))
     monkeypatch.setattr(models, "csv_lines", lines)
-    monkeypatch.setattr(cli, "say", lambda block, end: block != "a\n")
+    monkeypatch.setattr(cli, "put", lambda block: block != "a\n")
     assert command("predict", run, saved(X=X)) == Answer(0, "", "")
     assert [*lines()] == ["b\n"]
 
