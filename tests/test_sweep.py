@@ -293,7 +293,7 @@ def at_work(here: Path) -> bool:
     return sum(path.read_text().count("\n") for path in paths) > 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
 def test_no_run_outlives_its_parent_and_one_resumed_at_once_has_the_bits_of_one_never_stopped(
     here, number, monkeypatch
 ):
