@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             with console.silence(team.rank > 0):  # rank 0 alone speaks
                 return COMMANDS[command](_parse(COMMANDS[command], arguments))
     except (Exception, KeyboardInterrupt) as error:
-        return _end(error, team)
+        return _end(error, command, team)
 
 
-def _end(error: BaseException, team: distributed.Team) -> int:
+def _end(error: BaseException, command: str, team: distributed.Team) -> int:
     """Print the line for an error, and end all processes of a team; returns the exit code."""
     code = 1
     if isinstance(error, MinnetError):

@@ -6,6 +6,7 @@ import itertools
 import math
 import platform
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -219,7 +220,8 @@ def _at_work(run: Run) -> Iterator[None]:
         with np.errstate(all="ignore"), blas_threads(work if run.team.size == 1 else 0):
             yield
     except files.FileError as error:
-        raise files.FileError(f"{error}; resume with: minnet train --resume {run.folder}") from None
+        how = f"; resume with: minnet train --resume {shlex.quote(str(run.folder))}"
+        raise files.FileError(f"{error}{how * is_run(run.folder)}") from None
     except TrainingError as error:
         advice = f"a smaller optimizer.learning_rate than {config.optimizer.learning_rate:g}"
         advice += "" if config.train.max_grad_norm else ", or train.max_grad_norm=1"

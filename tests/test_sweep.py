@@ -304,7 +304,7 @@ def test_while_runs_are_at_work_no_others_are_let_into_their_folder(finished, mo
     assert files(finished) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
 def test_no_run_outlives_its_parent_and_one_resumed_at_once_has_the_bits_of_one_never_stopped(
     here, number
 ):

@@ -16,7 +16,7 @@ from minnet.data import delimited, dialect
 from minnet.data.table import Reading, Table, place_of, target_place
 from minnet.errors import DataError
 
-NEEDED = "in the folder that minnet was cloned into, run: pip install -e '.[tables]'"
+NEEDED = "pip install pandas pyarrow openpyxl"
 NO_TARGET = Reading(None)
 WORKBOOKS = (".xlsx", ".xlsm")
 ATTRIBUTE = re.compile(r"""(?im)^[^\S\n]*@attribute\s+(['"]?)(.+?)\1(?:\s+|(?=\{))(\{)?""")

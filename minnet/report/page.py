@@ -99,7 +99,7 @@ class Page:
                 raise ConfigError(f"{one_line(path)}: not by minnet report: move it, or use --out")
         runs.clear_report(folder, content)
         files.make_folder(folder / "pictures")
-        for name, text in content.items():
+        for name, text in reversed(content.items()):  # the page, which marks the others as ours
             files.write(folder / name, text.encode(errors="xmlcharrefreplace"))
 
 

@@ -12,7 +12,7 @@ from minnet import data, model, runs, training
 from minnet.config import Config
 from minnet.core.network import MLP
 from minnet.data.preprocess import Preprocessing
-from minnet.errors import ConfigError, ModelFileError
+from minnet.errors import ConfigError, ModelFileError, one_line
 
 X, Y = [[1.0, 2.0]], 2
 NUMBERS = """
@@ -80,7 +80,9 @@ def of_data(config: Config, row: int, path: Path | None = None) -> Subject:
     one = data.part(loaded, np.array([row]), fitted, net.dtype)
     part = next(name for name, rows in loaded.parts.items() if row in rows)
     part, y = part.replace("train", "training"), int(one.y[0])
-    name = f"{start}; {loaded.name}, row {row} of the {part} part, class {loaded.classes[y]} ({y})"
+    name = one_line(
+        f"{start}; {loaded.name}, row {row} of the {part} part, class {loaded.classes[y]} ({y})"
+    )
     return Subject(config, net, one.X[:], y, name, prepared.parts["train"].rows)
 
 
