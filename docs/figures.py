@@ -20,15 +20,8 @@ from numpy.typing import NDArray
 
 import minnet
 from minnet.core.gradcheck import central_differences, complex_step, relative_error
-from minnet.core.softmax import (
-    OUTPUT_GRADIENTS,
-    loss_gradient,
-    softmax,
-    softmax_jacobian,
-    softmax_vjp,
-)
+from minnet.core.softmax import loss_gradient
 from minnet.study.check import Loss
-from minnet.study.mistakes import MISTAKES
 from minnet.study.step import STEPS
 
 FOLDER = Path(__file__).parent / "figures"
@@ -45,108 +38,6 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-
-
-def jacobian_data() -> Data:
-    """J and p for an unsure p, and for the surer one that logits six times as large give."""
-    z = np.array([0.0, 0.5, 1.0, 0.2, -0.5])
-    p = softmax([z, 6 * z])
-    return {"p": p, "J": softmax_jacobian(p)}
-
-
-def draw_jacobian(data: Data) -> Figure:
-    """Two heat maps on one colour scale, and p as bars below the columns."""
-    figure = Figure(figsize=(8.6, 5.4), layout="constrained")
-    axes = figure.subplots(2, 2, height_ratios=[4, 1], sharex=True)
-    K = data["p"].shape[-1]
-    for (top, bottom), p, J, title in zip(
-        axes.T,
-        data["p"],
-        data["J"],
-        ("p unsure: each logit moves all of p", "p sure: hardly anything moves"),
-        strict=True,
-    ):
-        # 1/4, the largest value that p (1 - p) can have, ends the scale
-        map_ = top.pcolormesh(
-            J, cmap="RdBu_r", vmin=-0.25, vmax=0.25, edgecolors="white", linewidth=1
-        )
-        for i, k in np.ndindex(J.shape):
-            color = "white" if abs(J[i, k]) > 0.17 else GREY if abs(J[i, k]) < 0.005 else "black"
-            top.text(k + 0.5, i + 0.5, _signed(J[i, k]), ha="center", va="center", color=color)
-        top.set(
-            title=title, xlim=(0, K), ylim=(K, 0), yticks=np.arange(K) + 0.5, yticklabels=range(K)
-        )
-        bottom.bar(np.arange(K) + 0.5, p, width=0.96, color=GREY)
-        for k in range(K):
-            bottom.text(k + 0.5, p[k] + 0.05, f"{p[k]:.2f}", ha="center")
-        bottom.set(
-            ylim=(0, 1.2), yticks=[], xticks=np.arange(K) + 0.5, xticklabels=range(K), xlabel="$k$"
-        )
-        for axis in (top, bottom):
-            axis.tick_params(length=0)
-            axis.spines[:].set_visible(False)
-    axes[0, 0].set_ylabel("$i$", rotation=0, labelpad=10)
-    axes[1, 0].set_ylabel("$p_k$", rotation=0, labelpad=14, va="center")
-    figure.colorbar(
-        map_,
-        ax=axes[0, :],
-        ticks=[-0.25, 0, 0.25],
-        label="$J_{ik} = dp_i/dz_k$",
-        aspect=28,
-        pad=0.02,
-    )
-    return figure
-
-
-def _signed(x: float) -> str:
-    """x to two digits, without the minus of a -0.00."""
-    text = f"{x:.2f}"
-    return text.replace("-", MINUS) if float(text) else "0.00"
-
-
-def logit_gap_data() -> Data:
-    """|dz_t| in float32, in three ways, for two classes where the wrong one is ahead by 0 to
-    110."""
-    gap = np.linspace(0, 110, 221, dtype=np.float32)
-    p, T = softmax(np.stack([0 * gap, gap], axis=-1)), np.array([[1, 0]], np.float32)
-    dz = {
-        "clipped": softmax_vjp(p, MISTAKES["clip-in-division"].change.wrong(p, T)),
-        "floored": OUTPUT_GRADIENTS["vjp"](p, T),
-        "fused": OUTPUT_GRADIENTS["fused"](p, T),
-    }
-    overflow = np.log(np.finfo(np.float32).max)  # from this gap on, 1/p exceeds any float32
-    return {"gap": gap, **{way: np.abs(x[:, 0]) for way, x in dz.items()}, "overflow": overflow}
-
-
-def draw_logit_gap(data: Data) -> Figure:
-    """Three lines of which two lie on each other."""
-    figure, axis = _figure("Clip p only where it divides, and the worst mistakes teach nothing")
-    axis.vlines(data["overflow"], 0, 0.97, color=GREY, linewidth=1, linestyle=":")
-    axis.text(
-        data["overflow"] - 1,
-        0.5,
-        "here 1/p overflows\nin float32: without\nthe floor, NaN",
-        ha="right",
-        color=GREY,
-    )
-    axis.plot(
-        data["gap"], data["fused"], color=BLUE, linewidth=7, alpha=0.35, solid_capstyle="butt"
-    )
-    axis.plot(data["gap"], data["floored"], color=BLUE, linewidth=1.8)
-    axis.plot(data["gap"], data["clipped"], color=ORANGE, linewidth=2.2)
-    both = f"p {MINUS} y (wide), and J$^T$ dp through dp = {MINUS}y/p with p floored (thin)"
-    axis.text(110, 1.05, both, color=BLUE, ha="right")
-    axis.text(25.8, 0.80, "p clipped only\nwhere it divides", color=ORANGE, ha="right")
-    for gap, text in ((30, "{:.0%} left"), (50, "nothing left")):
-        left = float(np.interp(gap, data["gap"], data["clipped"]))
-        axis.plot(gap, left, "o", color=ORANGE)
-        axis.text(gap + 1.2, left + 0.03, text.format(left), color=ORANGE)
-    axis.set(xlim=(0, 111), ylim=(-0.02, 1.14), xticks=range(0, 111, 10))
-    axis.set(
-        xlabel="how far a wrong logit is ahead of the true one",
-        ylabel="gradient at the true logit, $|dz_t|$",
-    )
-    return figure
 
 
 def one_sided_differences(f: Callable[[NDArray], Any], x: NDArray, h: float) -> NDArray:
@@ -322,8 +213,6 @@ def _figure(title: str) -> tuple[Figure, Axes]:
 
 
 FIGURES: dict[str, tuple[Callable[[], Data], Callable[[Data], Figure]]] = {
-    "jacobian": (jacobian_data, draw_jacobian),
-    "logit_gap": (logit_gap_data, draw_logit_gap),
     "step_size": (step_size_data, draw_step_size),
     "flow": (flow_data, draw_flow),
 }

@@ -3,9 +3,10 @@ docs/quotes.py`.
 
 A quote is a fenced block below a comment that says what it holds:
 
-    <!-- quote: steps 6-8 -->               the code's lines from the one marked # (6) to # (8)
-    <!-- quote: minnet study -->            what a command prints
-    <!-- quote: minnet study | forward -->  the part of it under that title
+    <!-- quote: lines 6-8 / 10 -->             the code's lines marked # (6) to # (8), and # (10)
+    <!-- quote: lines core/softmax.py exp -->  the first line of that file with these words
+    <!-- quote: minnet study -->               what a command prints
+    <!-- quote: minnet study | forward -->     the part of it under that title
 
 `tests/test_docs.py` fails where a quote is not what this would write.
 """
@@ -31,10 +32,10 @@ def refreshed(text: str) -> str:
 
 
 def quote(what: str) -> str:
-    """The lines that a quote holds. Raises KeyError or ValueError for a step, command or title that
-    does not exist."""
-    if what.startswith("steps "):
-        return _code(*(what.removeprefix("steps ").split("-") * 2)[:2])
+    """The lines that a quote holds. Raises KeyError or ValueError for a step, words, a command or a
+    title that do not exist."""
+    if what.startswith("lines "):
+        return "".join(map(_code, what.removeprefix("lines ").split(" / ")))
     command, _, title = what.partition(" | ")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -48,13 +49,21 @@ def quote(what: str) -> str:
     return found[0] if title else printed.getvalue()
 
 
-def _code(first: str, last: str) -> str:
-    """The lines from one step to another, without the indentation that they share."""
+def _code(place: str) -> str:
+    """The lines from one step to another, without the indentation that they share; or the first
+    line of a file that has some words."""
+    file, _, words = place.partition(" ")
+    if words:
+        lines = (PACKAGE / file).read_text(encoding="utf-8").splitlines()
+        first = next((line for line in lines if words in line), None)
+        if first is None:
+            raise ValueError(f"no line of {file} has {words!r}")
+        return f"{first.strip()}\n"
     (file, start, _), (other, end, _) = (
-        locations()[int(step) if step.isdigit() else step] for step in (first, last)
+        locations()[int(step) if step.isdigit() else step] for step in (place.split("-") * 2)[:2]
     )
     if file != other or end < start:
-        raise ValueError(f"steps {first}-{last} are not lines below each other in one file")
+        raise ValueError(f"steps {place} are not lines below each other in one file")
     lines = (PACKAGE / file).read_text(encoding="utf-8").splitlines()[start - 1 : end]
     return textwrap.dedent("".join(f"{line}\n" for line in lines))
 

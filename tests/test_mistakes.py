@@ -39,7 +39,6 @@ def test_a_mistake_ends_with_the_block_and_the_right_code_passes_every_check_in_
 
 
 def test_the_table_fits_its_width_and_has_no_column_that_is_full(monkeypatch):
-    """Its rows are quoted in docs/backprop.md, which test_docs.py compares."""
     monkeypatch.setattr(catches, "trained", lambda mistake, wrong=True: 0.5)
     lines = table()
     assert max(map(len, lines)) <= WIDTH

@@ -1,6 +1,6 @@
 """Exercise 4: the loss of a row is -log p of its true class; its gradient in the logits is p - y.
 
-Read "Cross-entropy and p - y" in docs/backprop.md. Check with:
+Read "p - y" in docs/backprop.md. Check with:
 minnet study --grade docs/exercises/4_cross_entropy.py
 """
 
