@@ -196,7 +196,7 @@ QUESTIONS = {
          not (GRADIENTS[0][:, 2].any() or GRADIENTS[1][2].any())),
     ],
     "One step": [
-        ("What is L after it?", "rate {}, one step takes the loss of the example from {:.4f} to {:.4f}",
+        ("What is L after it?", "{}, one step takes the loss of the example from {:.4f} to {:.4f}",
          (0.1, LOSS, loss_after_a_step(0.1))),
         ("And if all weights start at 0?", "the same gradient, or none",
          not any(map(units_that_differ, ("relu", "tanh", "logistic")))),
