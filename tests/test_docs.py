@@ -53,7 +53,7 @@ def same(quoted, made, within):
 def test_a_quote_is_what_the_code_or_the_program_says(document, what, quoted):
     """If not: python docs/quotes.py."""
     made = quotes.quote(what)
-    within = 0 if what.startswith("lines") else 0.03 if "table" in what else 1e-4
+    within = 0 if what.startswith("lines") else 1e-4
     assert same(quoted, made, within), f"now it is\n{made}"
 
 

@@ -138,7 +138,7 @@ QUESTIONS = {
     "Softmax": [
         ("All logits grow by 1000: and p?", "p stays the same",
          np.allclose(softmax(z + 1000), p, rtol=1e-12)),
-        ("By what is exp(z) divided, on which line?", "{:.4f} [0.6652", np.exp(z[0]) / p[0]),
+        ("By what is exp(z) divided?", "{:.4f} [0.6652", np.exp(z[0]) / p[0]),
         ("On which line?", "# ({}) p = exp(z) / total", steps_of(p)[0]),
     ],
     "Its Jacobian": [
@@ -160,15 +160,17 @@ QUESTIONS = {
     "Why the transpose": [
         ("What makes dz_0?", "dz_0 is {:.4f} · {:.4f} = {:.4f}", (J[2, 0], dp[2], dz[0])),
         ("Which dz has the diagonal alone?", "[ {:.0f}. {:.0f}. {:.4f}]", np.diag(J) * dp + 0.0),
-        ("And J dp?", "is the same: J is symmetric", (J @ dp == J.T @ dp).all()),
+        ("And J dp?", "the result is the same: J is symmetric", (J @ dp == J.T @ dp).all()),
         ("On which line is the sum?", "# ({}) dz_k = sum_i", steps_of(dz)[0]),
     ],
     "Without J": [
         ("What is the mean of dp?", "In the example it is {:.0f}", dp @ p),
+        ("On which line?", "# ({}) <dp, p>", steps_of(dp @ p)[-1]),
         ("How far from it is dp_2?", "dz_2 = {:.4f} · ({:.4f} + 1) = {:.4f}", (p[2], dp[2], dz[2])),
     ],
     "p - y": [
         ("What is dz?", "({:.4f}, {:.4f}, {:.4f} - 1)", dz + T),
+        ("On which line?", "# ({}) dz = r (p - Y)", steps_of(dz)[2]),
         ("And from p = (0.9, 2, 0.4)?", "({:.1f}, {:.0f}, {:.1f}), which is p - Y",
          softmax_vjp([0.9, 2, 0.4], loss_gradient([0.9, 2, 0.4], T))),
         ("Rows 0 and 1 of J are wrong: and dz?", "one true class uses one row of J",
@@ -194,12 +196,13 @@ QUESTIONS = {
          [*np.stack([abs(dz), W1[0]]).T.flat, TAPE[1].dh[0, 0]]),
         ("Which numbers are 0 as unit 2 is off?", "column of dW[0] is zeros, and so is its row of",
          not (GRADIENTS[0][:, 2].any() or GRADIENTS[1][2].any())),
+        ("And if all weights start at 0?", "the same gradient, or none",
+         not any(map(units_that_differ, ("relu", "tanh", "logistic")))),
     ],
     "One step": [
         ("What is L after it?", "{}, one step takes the loss of the example from {:.4f} to {:.4f}",
          (0.1, LOSS, loss_after_a_step(0.1))),
-        ("And if all weights start at 0?", "the same gradient, or none",
-         not any(map(units_that_differ, ("relu", "tanh", "logistic")))),
+        ("On which line is theta moved?", "# ({}) theta", steps_of(-0.1 * NET.dtheta)[0]),
     ],
     "Batches": [
         ("1/N is forgotten: and dW?", "they are N times too large",
@@ -300,6 +303,6 @@ def test_what_the_page_says_of_every_j_and_of_every_positive_p(z, data):
         assert np.isclose(p[0] * (1 / p[0]), 1, rtol=1e-15)
 
 
-def test_the_page_claims_nothing_for_always():
-    """Where it does, put the proof beside it here."""
+def test_the_page_makes_no_claim_with_never_always_or_only():
+    """If it has to, put the proof here."""
     assert re.findall(r"\b(?:never|always|only)\b", prose(PAGE), re.IGNORECASE) == []
