@@ -226,7 +226,7 @@ QUESTIONS = {
     "Measuring a gradient": [
         ("How exact is each way?", "below 1e-10, and the complex step below 1e-15",
          error(central_differences, float) < 1e-10 and error(complex_step, complex) < 1e-15),
-        ("Does accuracy show the diagonal alone?", "wine is still above 0.95",
+        ("Does accuracy show the diagonal alone?", "it is still above 0.95 on the wine data",
          lambda: trained(MISTAKES["diagonal-jacobian"]) > 0.95),
     ],
     SOURCES: [
