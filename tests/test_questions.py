@@ -106,6 +106,26 @@ def units_that_differ(activation):
     return np.ptp(net.layers[0].dW, axis=1).any() or np.ptp(net.layers[1].dW, axis=0).any()
 
 
+class Counted(float):
+    """A number that counts products with it."""
+
+    products = 0
+
+    def __mul__(self, other):
+        Counted.products += 1
+        return float(self) * other
+
+    def conjugate(self):
+        return self
+
+
+def products(f, *arrays):
+    """How many products f takes for arrays of three numbers."""
+    Counted.products = 0
+    f(*(np.array([Counted(x) for x in array], object) for array in arrays))
+    return Counted.products
+
+
 def tried(f, *arrays):
     try:
         return f(*arrays)
@@ -166,6 +186,8 @@ QUESTIONS = {
     "Without J": [
         ("What is the mean of dp?", "In the example it is {:.0f}", dp @ p),
         ("On which line?", "# ({}) <dp, p>", steps_of(dp @ p)[-1]),
+        ("How many products does K = 3 take?", "2K multiplications a row; forming J takes K²",
+         (products(softmax_vjp, p, dp), products(softmax_jacobian, p)) == (2 * 3, 3**2)),
         ("How far from it is dp_2?", "dz_2 = {:.4f} · ({:.4f} + 1) = {:.4f}", (p[2], dp[2], dz[2])),
     ],
     "p - y": [
@@ -224,7 +246,7 @@ QUESTIONS = {
          .any()),
     ],
     "Measuring a gradient": [
-        ("How exact is each way?", "below 1e-10, and the complex step below 1e-15",
+        ("How exact is each way?", "1e-10 by differences, and below 1e-15 by the complex step",
          error(central_differences, float) < 1e-10 and error(complex_step, complex) < 1e-15),
         ("Does accuracy show the diagonal alone?", "it is still above 0.95 on the wine data",
          lambda: trained(MISTAKES["diagonal-jacobian"]) > 0.95),
