@@ -30,9 +30,15 @@ from minnet.errors import VERSION, ConfigError, DataError, ModelFileError, Train
 from minnet.model import Model
 from minnet.training import Epoch, State
 
-MARK = "# a run of minnet: every key of its config\n"  # a folder with another config is not ours
-RUN_FILES = ("config.toml", "metrics.csv", "result.json", "model.npz", "checkpoint.npz")
-REPEAT_FILE, SWEEP_FILE = "repeat.json", "sweep.csv"
+MARK = "# a run of minnet: every key of its config\n"
+MARKS = {  # what each file of a run begins with: a folder with other such files is not ours
+    "config.toml": MARK,
+    "metrics.csv": "epoch,learning_rate,",
+    "result.json": '"test_accuracy": ',
+    "model.npz": "about.npy",
+    "checkpoint.npz": "about.npy",
+}
+RUN_FILES, REPEAT_FILE, SWEEP_FILE = tuple(MARKS), "repeat.json", "sweep.csv"
 RUN_OF_MANY = re.compile(r"(run-\d+-)?seed-\d+")  # the folder of each
 REPORT = "report.html"
 REPORT_MARK = '<meta name="generator" content="minnet">'  # in each report of minnet
@@ -376,8 +382,13 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run of minnet has begun in the folder."""
-    return files.marked(folder / "config.toml", MARK)
+    """Whether a run of minnet has begun in the folder. A config.toml among files of others may be
+    the copy of a run's."""
+    marks = MARKS | {REPEAT_FILE: '"runs": ', SWEEP_FILE: "run,"}
+    found = [name for name in marks if (folder / name).exists()]
+    ours = all(files.marked(folder / name, marks[name]) for name in found)
+    alone = {*folder.iterdir()} <= {folder / "config.toml", *files.leftovers(folder)}
+    return ours and "config.toml" in found and (len(found) > 1 or alone)
 
 
 @contextlib.contextmanager

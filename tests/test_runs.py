@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from minnet import cli, config, runs, training
 from minnet.errors import ConfigError, MinnetError
 from minnet.files import load_sealed, locked, save_sealed
 from minnet.metrics import LARGEST, MATRIX, NAMES, mistakes
-from minnet.runs import MARK, REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
+from minnet.runs import MARKS, REPEAT_FILE, REPORT, REPORT_FILES, REPORT_MARK, RUN_FILES, SWEEP_FILE
 from minnet.training import Epoch
 
 RUNS = {  # saved after each epoch, each step, and never
@@ -624,11 +625,14 @@ def claim(out: Path | str | None, overwrite: bool = False) -> Path:
         return folder
 
 
+OURS = MARKS | {REPEAT_FILE: '"runs": 2', SWEEP_FILE: "run,"}
+
+
 def run_in(folder: Path, *more: str) -> Path:
     """A folder that holds a finished run, or more."""
     for name in (*RUN_FILES, *more):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"{MARK}old {name} {REPORT_MARK}")
+        (folder / name).write_text(f"{OURS.get(name, REPORT_MARK)} old {name}")
     return folder
 
 
@@ -669,6 +673,27 @@ def test_a_folder_with_anything_in_it_is_refused_and_overwrite_is_for_runs_alone
         said = "own.csv: cannot be used: Not a directory"
         assert message(ConfigError, runs.check_folder, Path("own.csv"), overwrite) == said
     assert files() == before
+
+
+@pytest.mark.parametrize("name", [*RUN_FILES, REPEAT_FILE, SWEEP_FILE, "notes.txt"])
+def test_a_copied_config_makes_no_run_of_other_files(name):
+    folder = Path("mine")
+    folder.mkdir()
+    (folder / "config.toml").write_text(f"{MARKS['config.toml']}[data]\nsource = 'wine'\n")
+    if name != "config.toml":
+        (folder / name).write_text("epoch,mine\n1,2\n")
+        before = files()
+        assert "other files and no run" in message(ConfigError, claim, "mine", True)
+        assert files() == before
+    else:  # a run that was killed at once
+        assert claim("mine", True) == folder
+
+
+def test_a_run_that_was_copied_or_moved_is_still_one():
+    train("own.toml", "--out", "run")
+    shutil.copytree("run", "copy")
+    Path("run").rename("moved")
+    assert all(map(runs.is_run, map(Path, ("copy", "moved"))))
 
 
 def test_overwrite_removes_the_files_of_the_run_and_no_others():

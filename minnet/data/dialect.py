@@ -172,7 +172,7 @@ def decimal_of(columns: list[Row], semicolon: bool, known: str) -> str:
         given = {cell for cell in map(str.strip, column) if cell.lower() not in MISSING}
         for mark, pattern, other in ((".", POINT, ","), (",", COMMA, ".")):
             marked = [cell for cell in given if mark in cell]
-            if marked and all(map(pattern.fullmatch, given)):
+            if marked and all(pattern.fullmatch(cell.removesuffix(mark)) for cell in given):
                 grouped = all(map(GROUPED[other].fullmatch, marked))
                 votes[mark] += not grouped
                 unclear |= grouped and mark == ","
