@@ -19,7 +19,7 @@ from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import frames, kinds, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import GAP, OTHER, Preprocessing, codes
-from minnet.data.table import FINITE, LABEL, Reading, Table, no_column, not_finite, place_of
+from minnet.data.table import LABEL, Reading, Table, no_column, not_finite, place_of
 from minnet.errors import ConfigError, DataError, MinnetWarning, ModelFileError, one_line, short
 
 
@@ -115,7 +115,6 @@ class Model:
                 raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(names)})")
             table = Table("X", names, X)
         table = self.alike(table)
-        table.check(np.isinf, FINITE)
         for note in notes(self, table):
             warnings.warn(note, MinnetWarning, stacklevel=3)
         return table

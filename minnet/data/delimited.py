@@ -106,6 +106,14 @@ def decoded(file: Any, code: str) -> Iterator[Any]:
         text.detach()
 
 
+def _unpadded(lines: Iterable[str]) -> Iterator[str]:
+    """The lines without spaces behind quoted cells, within which a line may begin."""
+    within = False
+    for line in lines:
+        yield PADDED.sub(r"\1", '"' * within + line)[within:] if '" ' in line else line
+        within ^= line.count('"') % 2 == 1
+
+
 class _Records:
     """Blocks of rows that are not blank, each with the line where it starts. `comment`: the line
     above the first row, if it starts with #. `troubles`: what ended the rows."""
@@ -119,8 +127,7 @@ class _Records:
             self.comment = first[1:] if first[0] == "#" else ""
         else:
             raise DataError(said)
-        found = itertools.chain([first], text)
-        lines = (PADDED.sub(r"\1", line) if '" ' in line else line for line in found)
+        lines = _unpadded(itertools.chain([first], text))
         start = list(itertools.islice(lines, START))
         self.lines: Iterable[str] = itertools.chain(start, lines)
         self.delimiter, self.cuts = dialect.delimiter_of(
@@ -182,7 +189,7 @@ class _Layout:
         if self.header and len(top) == usual - 1 == body - 1:
             self.notes.append("the first column has no name: it is 'row names'")
             top = ["row names", *top]
-        self.width = max(len(top), usual)
+        self.width, self.usual = max(len(top), usual), usual
         top = top[: max(dialect.filled(top), body)]
         self.notes += ["empty columns at the end are left out"] * (len(top) < usual)
         self.names = dialect.unique(top if self.header else [""] * len(top), self.notes)
@@ -212,16 +219,19 @@ class _Layout:
     def fitting(self, lines: list[int], rows: list[Row]) -> tuple[list[int], list[Row]]:
         """The rows that have all columns, without comments."""
         D, kept = len(self.names), list[int]()
-        if {*map(len, rows)} == {D} and "#" not in {row[0][:1] for row in rows}:
+        plain = {D, self.usual, *map(len, rows)} == {D}
+        if plain and "#" not in {row[0][:1] for row in rows}:
             return lines, rows
         for i, row in enumerate(rows):
-            fits = len(row) == D or (D < len(row) <= self.width and not any(row[D:]))
+            fits = D < len(row) <= self.width and not any(row[D:])
+            fits |= len(row) == D and (D >= self.usual or row[-1] != "")  # else it is too short
             if row[0][:1] == "#" and (self.comments or not fits):
                 continue
             if fits:
                 kept.append(i)
             else:
-                self.bad.append((lines[i], len(row)))
+                end = len(row) == D  # of delimiters at the end of each line, one stands there
+                self.bad.append((lines[i], len(row) - end))
         return [lines[i] for i in kept], [rows[i][:D] for i in kept]
 
     def ragged(self) -> list[str]:

@@ -257,6 +257,7 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
         what = "which the training file has"
         raise DataError(f"{table.path}: has no column {_listed(missing)}, {what}")
     if not table.text and not text:
+        table.check(np.isinf, FINITE)
         if table.names == names:
             return table
         return replace(table, names=names, X=table.X[:, [table.names.index(n) for n in names]])
