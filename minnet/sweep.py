@@ -32,11 +32,14 @@ FIGURES = {"test_accuracy": 1.0, "test_loss": math.inf, "macro_f1": 1.0}  # and 
 RUNS = range(2, 10_001)
 SEEDS = ("data.split_seed", "train.seed")
 Children = list[subprocess.Popen[bytes]]
-CHILD = """import sys, threading
+CHILD = """import os, sys, threading
 sys.path.insert(0, sys.argv.pop(1))
-from minnet import cli, sweep
-threading.Thread(target=sweep.end_with_parent, daemon=True).start()
-sys.exit(cli.main(sys.argv[1:]))"""
+from minnet.__main__ import main
+def end():
+    os.read(0, 1)  # until the parent has ended, in whatever way, and so closed its end
+    os._exit(1)
+threading.Thread(target=end, daemon=True).start()
+sys.exit(main())"""
 
 
 class Run(NamedTuple):
@@ -214,13 +217,6 @@ def _train(plan: Plan, run: Run, children: Children, stop: threading.Event) -> R
         line = said[-1] if said else f"ended with exit code {child.returncode}"
         return run._replace(line=line.removeprefix("minnet: "))
     return _with_result(plan, run)
-
-
-def end_with_parent() -> None:
-    """Wait until the process that started this one has ended, in whatever way, and so closed its
-    end of standard input; then end, too."""
-    os.read(0, 1)
-    os._exit(1)
 
 
 def ranking(plan: Plan) -> list[Tried]:

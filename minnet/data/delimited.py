@@ -224,7 +224,7 @@ class _Layout:
             return lines, rows
         for i, row in enumerate(rows):
             fits = D < len(row) <= self.width and not any(row[D:])
-            fits |= len(row) == D and (D >= self.usual or row[-1] != "")  # else it is too short
+            fits |= len(row) == D and (self.usual <= D or row[-1] != "")  # else it is too short
             if row[0][:1] == "#" and (self.comments or not fits):
                 continue
             if fits:
