@@ -235,14 +235,16 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
     else by place; `reading` is how that was read. Labels are in y, if the file has any. Raises
     DataError for columns that are missing, and for one with more text than numbers."""
     have, want, columns = table.columns, [*names, *text], [*reading.columns]
+    present = {*have}
     place = target_place(replace(reading, labels=False), columns or have, table.named)
     label = None if place is None else (columns or have)[place]
     if not columns:  # the model was trained on a data set or an array
         label = None if label in want else label
         columns = [*want, label or "label"]
     unnamed = all(re.fullmatch(r"x\d+", name) for name in want)
-    if not table.named or (unnamed and not {*have} & {*want}):
-        kept = [name for name in columns if name in want]
+    if not table.named or (unnamed and not present & {*want}):
+        taken = {*want}
+        kept = [name for name in columns if name in taken]
         orders = [columns, [name for name in columns if name != label], kept]
         fitting = [order for order in orders[0 if table.order else 2 :] if len(order) == len(have)]
         if not fitting:
@@ -253,14 +255,15 @@ def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> 
         words = {called[name]: table.text[name] for name in table.text}
         table = replace(table, names=[called[name] for name in table.names], text=words)
         table.order = have = fitting[0]
-    elif missing := [name for name in want if name not in have]:
+    elif missing := [name for name in want if name not in present]:
         what = "which the training file has"
         raise DataError(f"{table.path}: has no column {_listed(missing)}, {what}")
     if not table.text and not text:
         table.check(np.isinf, FINITE)
         if table.names == names:
             return table
-        return replace(table, names=names, X=table.X[:, [table.names.index(n) for n in names]])
+        places = {name: j for j, name in enumerate(table.names)}
+        return replace(table, names=names, X=table.X[:, [places[name] for name in names]])
     notes, problems, numbers = list(table.notes), list[str](), dict[str, NDArray]()
     decimal = table.reading.get("decimal", reading.decimal) or "."
     for name in names:
