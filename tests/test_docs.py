@@ -102,8 +102,10 @@ def recorded(path):
 
 
 def words(path):
-    """The text of a picture: matplotlib puts that of outlined letters in comments."""
-    return re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
+    """The text of a picture, but for the powers at its ticks, which matplotlib chooses: it puts
+    that of outlined letters in comments."""
+    text = path.read_text(encoding="utf-8")
+    return re.findall(r"<!-- ((?!\$\\mathdefault).*?) -->", text, re.DOTALL)
 
 
 def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(
@@ -123,7 +125,7 @@ def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(
 def test_a_picture_shows_the_words_and_numbers_of_today(data, drawn, name):
     """If not: python docs/figures.py."""
     today = words(drawn / f"{name}.svg")
-    assert len(today) > 10 and words(figures.FOLDER / f"{name}.svg") == today
+    assert len(today) > 5 and words(figures.FOLDER / f"{name}.svg") == today
     numbers = recorded(figures.FOLDER / f"{name}.svg")
     assert list(numbers) == list(data[name])
     for key, now in data[name].items():
