@@ -73,7 +73,7 @@ def test_every_numbered_line_is_quoted_in_backprop_md_which_names_no_other_step(
 
 
 @named
-def test_every_example_link_and_mistake_in_a_document_is_right(path):
+def test_every_example_link_and_mistake_in_a_document_is_right(path, here):
     text = path.read_text(encoding="utf-8")
     examples = doctest.DocTestParser().get_doctest(text, {}, path.name, str(path), 0)
     assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
