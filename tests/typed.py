@@ -21,16 +21,14 @@ def used() -> None:
     minnet.softmax_vjp(p)  # type: ignore[call-arg]
 
     net = minnet.MLP([2, 4, 3], "relu", output_gradient="vjp", dtype="float64", seed=0)
-    loss, dtheta = net.loss_and_gradient(X, y, sample_weight=None)
+    _, dtheta = net.loss_and_gradient(X, y, sample_weight=None)
     net.theta -= 0.1 * dtheta
     assert_type(net.weights, list[NDArray[Any]])
     assert_type(net.predict(X), NDArray[Any])
     assert_type(net.predict_proba(X), NDArray[Any])
     minnet.MLP([2, 3], activaton="relu")  # type: ignore[call-arg]
 
-    model = minnet.MLPClassifier(
-        (4,), solver="adam", early_stopping=True, members=2, random_state=0
-    )
+    model = minnet.MLPClassifier((4,), early_stopping=True, members=2, random_state=0)
     assert_type(model.fit(X, y, X_val=X, y_val=y), minnet.MLPClassifier)
     assert_type(model.partial_fit(X, y), minnet.MLPClassifier)
     assert_type(model.predict(X), NDArray[Any])
