@@ -28,11 +28,11 @@ HEADER = """
 import numpy as np
 from numpy.typing import NDArray
 from minnet.core.activations import relu
-from minnet.core.arrays import Array
 from minnet.core.softmax import softmax_jacobian, softmax_vjp
 """
 CORES_HEADER = f"""{HEADER}
 from numpy.typing import ArrayLike
+from minnet.core.arrays import Array
 from minnet.core.softmax import _tiny
 """
 TEXT = """
