@@ -2,11 +2,11 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from minnet import training
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
 from minnet.core.activations import ACTIVATIONS
+from minnet.core.arrays import Array
 from minnet.core.network import MLP, Tape
 from minnet.core.optimizers import Schedule
 from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, softmax
@@ -40,6 +41,7 @@ NOT_FINITE = (
 )
 FLOATS = (np.float64, np.float32)  # X of another dtype becomes the first
 Maybe = ArrayLike | None
+Method = TypeVar("Method")
 Random = np.random.RandomState
 SHARE, NOT_NEGATIVE = (Interval(Real, 0, most, closed="left") for most in (1, None))
 OWN = {  # parameters that scikit-learn does not have, or that may be more, in its terms
@@ -55,6 +57,11 @@ OWN = {  # parameters that scikit-learn does not have, or that may be more, in i
     "output_gradient": [StrOptions({*OUTPUT_GRADIENTS})],
     "members": [Interval(Integral, 1, None, closed="left")],
 }
+
+
+def _typed(decorator: Any) -> Callable[[Method], Method]:
+    """scikit-learn's decorator, which has no types: a method keeps its own."""
+    return decorator
 
 
 @dataclass(eq=False, repr=False)
@@ -128,7 +135,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # Fitting
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_typed(_fit_context(prefer_skip_nested_validation=True))
     def fit(
         self,
         X: Any,
@@ -169,8 +176,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 state.use_best()
         return self._fitted(state)
 
-    @available_if(Theirs._check_solver)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_typed(available_if(Theirs._check_solver))
+    @_typed(_fit_context(prefer_skip_nested_validation=True))
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Maybe = None, classes: Maybe = None
     ) -> Self:
@@ -410,7 +417,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         work = len(part.y) * net.theta.size
         with blas_threads(work, at_most_now=True), np.errstate(all="ignore"):
             found = minimize(loss_and_gradient, wide.theta.flatten(), **options)
-        self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
+        self.n_iter_ = int(_check_optimize_result("lbfgs", found, self.max_iter))
         self.loss_ = found.fun / self.members
         net.theta[:] = found.x.reshape(net.theta.shape)
 
@@ -445,16 +452,16 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         z = (net if net.dtype == wide else net.astype(wide)).logits(X)
         return z[:, : len(self.classes_)]  # with one class, the first of two
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> Array:
         """The most probable class of each row of X (N, D), as (N,) labels."""
         largest = self._logits(X).argmax(axis=1)
         return self.classes_[largest]
 
-    def predict_proba(self, X: Any) -> NDArray:
+    def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D), in the order of classes_."""
         return softmax(self._logits(X))
 
-    def predict_log_proba(self, X: Any) -> NDArray:
+    def predict_log_proba(self, X: Any) -> Array:
         """log p (N, K), from the logits: right even where p itself is too small for its dtype."""
         return log_softmax(self._logits(X))
 

@@ -283,9 +283,12 @@ def save_sealed(path: Path, kind: Kind, arrays: dict[str, NDArray], about: dict[
     text = json.dumps(dict(sorted(about.items())), allow_nan=False)  # inside, order may tell
     members: Any = {"about": np.frombuffer(text.encode(), np.uint8), **dict(sorted(arrays.items()))}
     with writing(path) as file:
-        np.savez(file, **members)
-        with zipfile.ZipFile(file, "a") as archive:
+        # as np.savez, which below NumPy 2.2 leaves its archive open where a write fails
+        with zipfile.ZipFile(file, "w") as archive:
             archive.comment = bytes(SEAL)
+            for name, array in members.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array)
         file.write(_seal(file))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import files, metrics
+from minnet.core.arrays import Array
 from minnet.core.network import MLP, ROWS
 from minnet.core.softmax import cross_entropy, softmax
 from minnet.data import frames, kinds, sources
@@ -31,13 +32,13 @@ class Model:
 
     net: MLP
     preprocessing: Preprocessing
-    classes_: NDArray
+    classes_: Array
     reading: dict[str, Any]
     source: str
     counts: list[int] | None = None
 
     @property
-    def feature_names_in_(self) -> NDArray:
+    def feature_names_in_(self) -> Array:
         """The columns that the model was trained on: first those of numbers, then those of text."""
         return np.array(self.preprocessing.columns, dtype=object)
 
@@ -57,13 +58,13 @@ class Model:
         }
         files.save_sealed(path, "model", arrays, about)
 
-    def predict_proba(self, X: Any) -> NDArray:
+    def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D), an array or sparse matrix with the columns in order, or a pandas
         data frame. Raises DataError for other columns, and for values missing or not finite."""
         none = np.empty((0, self.net.K), self.net.dtype)
         return softmax(np.concatenate([none, *self.logits_in_blocks(self._table(X))]))
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> Array:
         """The most probable class of each row of X, as (N,) labels."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 

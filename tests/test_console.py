@@ -152,6 +152,7 @@ def test_any_number_of_classes_fits(columns, width):
         assert max(map(len, wide)) <= max(columns, 60)
 
 
+@pytest.mark.filterwarnings("ignore:The number of unique classes")  # scikit-learn below 1.8
 def test_a_matrix_too_wide_or_of_many_classes_becomes_its_most_frequent_mistakes(width):
     width(40)
     lines = section(many_classes(15), "confusion: the most frequent of 105 mistakes")

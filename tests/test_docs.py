@@ -88,7 +88,7 @@ def test_backprop_md_is_short_and_opens_with_ten_lines_that_print_what_it_shows(
 
 
 @named
-def test_every_example_link_and_mistake_in_a_document_is_right(path):
+def test_every_example_link_and_mistake_in_a_document_is_right(path, here):
     text = path.read_text(encoding="utf-8")
     shown = re.sub("^```$", "", text, flags=re.MULTILINE)  # which ends what an example prints
     examples = doctest.DocTestParser().get_doctest(shown, {}, path.name, str(path), 0)
@@ -118,8 +118,10 @@ def recorded(path):
 
 
 def words(path):
-    """The text of a picture: matplotlib puts that of outlined letters in comments."""
-    return re.findall("<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
+    """The text of a picture, but for the powers at its ticks, which matplotlib chooses: it puts
+    that of outlined letters in comments."""
+    text = path.read_text(encoding="utf-8")
+    return re.findall(r"<!-- ((?!\$\\mathdefault).*?) -->", text, re.DOTALL)
 
 
 def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(
@@ -139,7 +141,7 @@ def test_the_script_draws_every_picture_of_the_folder_and_the_same_bytes_again(
 def test_a_picture_shows_the_words_and_numbers_of_today(data, drawn, name):
     """If not: python docs/figures.py."""
     today = words(drawn / f"{name}.svg")
-    assert len(today) > 10 and words(figures.FOLDER / f"{name}.svg") == today
+    assert len(today) > 5 and words(figures.FOLDER / f"{name}.svg") == today
     numbers = recorded(figures.FOLDER / f"{name}.svg")
     assert list(numbers) == list(data[name])
     for key, now in data[name].items():

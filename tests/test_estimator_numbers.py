@@ -25,6 +25,7 @@ CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning:sklearn"),
+    pytest.mark.filterwarnings("ignore:The number of unique classes"),  # scikit-learn below 1.8
 ]
 each_set = pytest.mark.parametrize("name", DATA)
 

@@ -31,4 +31,4 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def test_these_are_their_tests_on_our_class():
     assert theirs.MLPClassifier is MLPClassifier
     assert tests.keys() >= NAMES
-    assert len(tests.keys() - NAMES) >= 25
+    assert len(tests.keys() - NAMES) >= 24  # of scikit-learn 1.7; 1.9 has more

@@ -32,6 +32,7 @@ from minnet.core.softmax import softmax_jacobian, softmax_vjp
 """
 CORES_HEADER = f"""{HEADER}
 from numpy.typing import ArrayLike
+from minnet.core.arrays import Array
 from minnet.core.softmax import _tiny
 """
 TEXT = """

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from minnet.study.text import MANY_ROWS, WIDTH, array_lines, has_colour, numbers, wrapped
 from minnet.study.text import table as aligned
 
-EDGES = st.sampled_from([0.0, -0.0, 5e-4, 4.9e-4, 1e-2, 9.9e-3, 99_999.99, 1e5, 5e-324])
+EDGES = st.sampled_from(
+    [0.0, -0.0, 5e-4, 4.9e-4, 1e-2, 9.9e-3, 99_999.99, 1e5, 5e-324, math.inf, math.nan]
+)
 
 
 @settings(max_examples=60)
-@given(st.lists(st.floats() | EDGES, min_size=1, max_size=9))
+@given(st.lists(st.floats(-1e308, 1e308) | EDGES, min_size=1, max_size=9))
 def test_a_number_keeps_its_first_digits_and_one_that_is_not_0_is_never_shown_as_0(values):
     for text, value in zip(numbers(values), values, strict=True):
         shown = float(text)

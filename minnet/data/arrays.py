@@ -85,23 +85,23 @@ def join(blocks: list[Any]) -> Any:
 
 def stack(tables: Iterable[Table]) -> Table:
     """Tables of the same columns one below the other. A dense X grows in place, so that it is never
-    there twice."""
+    there twice: as bytes, since from NumPy 2.5 an array that is resized is a copy."""
     tables = iter(tables)
     start = list(itertools.islice(tables, 2))
     if len(start) == 1:
         return start[0]
-    dense, n, other, rest = np.empty((0, 0), getattr(start[0].X, "dtype", None)), 0, [], []
+    grown, n, other, rest = bytearray(), 0, [], []
     for table in itertools.chain(start, tables):
         if isinstance(table.X, np.ndarray):
-            n, end = n + len(table), n
-            if n > len(dense):
-                dense.resize((max(n, len(dense) * 5 // 4), table.X.shape[1]), refcheck=False)
-            dense[end:n] = table.X
+            n += len(table)
+            grown += table.X.tobytes()
         else:
             other.append(table.X)
         rest.append(replace(table, X=None))
-    dense.resize((n, dense.shape[1]), refcheck=False)
-    return below(rest, join(other) if other else dense)
+    if other:
+        return below(rest, join(other))
+    first = start[0].X
+    return below(rest, np.frombuffer(grown, first.dtype).reshape(n, first.shape[1]))
 
 
 def below(tables: list[Table], X: Any = None) -> Table:
