@@ -23,6 +23,7 @@ ROOMS = (
         "data",
         "training",
         "model",
+        "onnx",
         "runs",
     ),
     *("estimator", "sweep", "study", "report", "console", "cli"),
