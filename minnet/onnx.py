@@ -18,7 +18,7 @@ from minnet.core.activations import CUBIC, LEAK, SCALE
 from minnet.core.network import MLP
 from minnet.core.softmax import softmax
 from minnet.data.dialect import Cells
-from minnet.data.preprocess import CLIP, GAP, OTHER, numbers_of
+from minnet.data.preprocess import CLIP, GAP, OTHER, Preprocessing, numbers_of
 from minnet.data.table import Table
 from minnet.errors import VERSION, DataError, MinnetError, one_line
 from minnet.model import Model
@@ -106,10 +106,10 @@ def _named(classes: NDArray) -> NDArray:
     return classes.astype(np.int64) if whole else np.array([str(c) for c in classes], object)
 
 
-def _inputs(g: Graph, model: Model, X: str, text: dict[str, str], cells: Cells) -> str:
+def _inputs(g: Graph, fitted: Preprocessing, X: str, cells: Cells) -> str:
     """The net's inputs (N, D'), as Preprocessing.transform makes them of numbers X (N, D) and of
-    columns of text (N, 1)."""
-    fitted, parts = model.preprocessing, list[str]()
+    the columns of text, (N, 1) each."""
+    parts = list[str]()
     place = {name: j for j, name in enumerate(fitted.names)}
     if place:
         if fitted.fill is not None:
@@ -129,7 +129,7 @@ def _inputs(g: Graph, model: Model, X: str, text: dict[str, str], cells: Cells) 
             share = g("Div", g("Sub", g("Gather", X, at, axis=1), low), width)
             parts.append(g("Sub", g("Clip", share, 0.0, 1.0), 0.5))
     for name, values in fitted.categories.items():
-        parts.append(_one_hot(g, text[name], values, cells))
+        parts.append(_one_hot(g, name, values, cells))
     x = g("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
     x = g("Div", g("Sub", x, fitted.center.astype(float)), fitted.scale.astype(float))
     if fitted.clip:
@@ -181,7 +181,7 @@ def build(model: Model) -> Any:
     text = {name: tensor(name, string, ["N", 1]) for name in fitted.categories}
     given = [*numbers.values(), *text.values()] or [tensor("X", double, ["N", len(fitted.names)])]
     X = g("Concat", *numbers, axis=1) if numbers else "X"
-    p = _net(g, _inputs(g, model, X, {name: name for name in text}, cells), net, net.K)
+    p = _net(g, _inputs(g, fitted, X, cells), net, net.K)
     g("Identity", p, out=OUTPUTS[1])
     _label(g, p, model.classes_, OUTPUTS[0])
     label = tensor(OUTPUTS[0], _code(_named(model.classes_).dtype), ["N"])
