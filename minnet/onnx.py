@@ -187,7 +187,7 @@ def build(model: Model) -> Any:
     label = tensor(OUTPUTS[0], _code(_named(model.classes_).dtype), ["N"])
     of_p = tensor(OUTPUTS[1], _code(net.dtype), ["N", net.K])
     graph = helper.make_graph(nodes, "minnet", given, [label, of_p], constants)
-    about = {"producer_name": "minnet", "producer_version": VERSION, "ir_version": IR}
+    about: Any = {"producer_name": "minnet", "producer_version": VERSION, "ir_version": IR}
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], **about)
     checker.check_model(made, full_check=True)
     return made
