@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minnet import config as configs
-from minnet import console, data, distributed, errors, files, model, runs, sweep
+from minnet import console, data, distributed, errors, files, model, onnx, runs, sweep
 from minnet.console import fail, note, put, say
 from minnet.errors import ConfigError, DataError, MinnetError, did_you_mean, one_line
 from minnet.study.text import has_colour
@@ -31,6 +31,7 @@ USAGE = """usage: minnet COMMAND ...
   train     train a classifier, with one seed or several, or resume a run
   predict   predict the class of each row of a file, as CSV
   evaluate  test a model on labelled rows
+  export    write a model as ONNX
   report    show one run, or several side by side, on a page
   shard     convert data that is larger than memory
   study     print every number of one step of backprop
@@ -183,7 +184,7 @@ def train(options: argparse.Namespace) -> int:
     """
     team = distributed.team()
     if options.report:
-        _check_plot()
+        _need("a report", "matplotlib")
     with console.silence(options.quiet and not options.print_config):
         return _train(options, team) if options.resume is None else _resume(options, team)
 
@@ -291,7 +292,7 @@ def report(options: argparse.Namespace) -> int:
       --out DIR    where to write (default: the run's folder; for several runs, report/)
       --image HxW  show rows as images of this height and width
     """
-    _check_plot()
+    _need("a report", "matplotlib")
     _write_report([Path(run) for run in options.run], options.out, options.image)
     return 0
 
@@ -304,10 +305,10 @@ def _write_report(folders: list[Path], out: Path | None = None, size: Any = None
     say(f"report in {path}")
 
 
-def _check_plot() -> None:
-    """Raise MinnetError without matplotlib, before anything takes time."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MinnetError("a report needs matplotlib: pip install matplotlib")
+def _need(what: str, package: str) -> None:
+    """Raise MinnetError without a package, before anything takes time."""
+    if importlib.util.find_spec(package) is None:
+        raise MinnetError(f"{what} needs {package}: pip install {package}")
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -323,9 +324,7 @@ def predict(options: argparse.Namespace) -> int:
       --overwrite       overwrite the --out file
     """
     out = None if str(options.out) in ("-", "/dev/stdout") else options.out
-    with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
-        if out and out.exists() and not options.overwrite:
-            raise ConfigError(f"{out}: exists; choose another file, or use --overwrite")
+    _check_new(out, options.overwrite)
     trained = model.load(options.model)
     with console.reading() as progress:
         table, kept = model.read(trained, options.data, False, progress, options.keep)
@@ -336,6 +335,33 @@ def predict(options: argparse.Namespace) -> int:
         files.write(out, encoded, options.overwrite)
     else:
         all(map(put, lines))  # while somebody reads
+    return 0
+
+
+def _check_new(out: Path | None, overwrite: bool) -> None:
+    """Raise ConfigError for a file that is there and may not be overwritten."""
+    with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
+        if out and out.exists() and not overwrite:
+            raise ConfigError(f"{out}: exists; choose another file, or use --overwrite")
+
+
+def export(options: argparse.Namespace) -> int:
+    """usage: minnet export MODEL [--out FILE] [--overwrite]
+
+    Write a model with its preprocessing as one ONNX graph, and compare it with the model in
+    onnxruntime. Its inputs are the columns of the table, (N, 1) of numbers or strings, or X (N, D)
+    if it was trained on arrays; its outputs are label (N,) and probabilities (N, K).
+
+      MODEL        a run's folder, or its model.npz
+      --out FILE   the file to write (default: model.onnx)
+      --overwrite  overwrite the file
+    """
+    _need("export", "onnx")
+    out = options.out or Path("model.onnx")
+    _check_new(out, options.overwrite)
+    if not onnx.export(model.load(options.model), out, options.overwrite):
+        note([f"{out}: not compared with the model: pip install onnxruntime"])
+    say(f"model in {out}")
     return 0
 
 
@@ -441,4 +467,4 @@ def check(options: argparse.Namespace) -> int:
     return 0 if found.ok else 1
 
 
-COMMANDS = {f.__name__: f for f in (train, predict, evaluate, report, shard, study, check)}
+COMMANDS = {f.__name__: f for f in (train, predict, evaluate, export, report, shard, study, check)}

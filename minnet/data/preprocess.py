@@ -134,7 +134,7 @@ def codes(cells: NDArray, values: list[str]) -> NDArray:
     """The place of each cell (n,) among the values, for which 1, 1.0 and 1e0 are one if all of them
     are numbers; else that of OTHER; len(values) where there is none."""
     places: dict[Any, int] = {value: k for k, value in enumerate(values)}
-    rest, numbers = places.get(OTHER, len(values)), _numbers(values)
+    rest, numbers = places.get(OTHER, len(values)), numbers_of(values)
     places = {GAP: len(values)} | dict(zip(numbers, range(len(values)), strict=False)) | places
     words = {cell: places.get(cell) for cell in {*cells.tolist()}}
     for cell, place in words.items():
@@ -143,7 +143,7 @@ def codes(cells: NDArray, values: list[str]) -> NDArray:
     return np.array([words[cell] for cell in cells.tolist()], np.intp)
 
 
-def _numbers(values: list[str]) -> list[float]:
+def numbers_of(values: list[str]) -> list[float]:
     """The values as numbers; none unless all that are categories are numbers."""
     numbers: list[Any] = [as_number(value) for value in values if value not in (GAP, OTHER)]
     return [] if None in numbers else numbers
@@ -229,7 +229,7 @@ def _categories(cells: NDArray) -> list[str]:
     missing, OTHER if values are rare. Of equal numbers, the first stands for all."""
     counts = Counter(cells.tolist())
     missing = counts.pop(GAP, 0)
-    if numbers := _numbers(words := sorted(counts)):
+    if numbers := numbers_of(words := sorted(counts)):
         first: dict[float, str] = {}
         for word, number in zip(words, numbers, strict=True):
             if (same := first.setdefault(number, word)) != word:
