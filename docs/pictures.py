@@ -36,7 +36,7 @@ def main(folder: Path = FOLDER) -> None:
 
 
 def photograph(browser: Any, folder: Path = FOLDER) -> None:
-    """Write softmax.png into `folder`: the page with a soft target and an entry of dz pointed at."""
+    """Write softmax.png into `folder`: the page with a soft target, and one dz pointed at."""
     tab = browser.new_page(viewport={"width": 1080, "height": 800})
     tab.goto((ROOT / "docs" / "softmax.html").as_uri())
     tab.get_by_label("target y₂").fill("0.8")

@@ -233,7 +233,9 @@ def test_a_page_of_many_classes_is_refused_and_its_name_has_a_default():
 def test_the_readme_has_a_picture_of_it_as_it_is(browser, tmp_path):
     """If not: python docs/pictures.py. Letters differ by the fonts that a machine has."""
     runpy.run_path(str(ROOT / "docs" / "pictures.py"))["photograph"](browser, tmp_path)
-    now, shown = ((path / "softmax.png").read_bytes() for path in (tmp_path, TOY.parent / "pictures"))
+    now, shown = (
+        (path / "softmax.png").read_bytes() for path in (tmp_path, TOY.parent / "pictures")
+    )
     sizes = [struct.unpack(">2I", png[16:24]) for png in (now, shown)]
     np.testing.assert_allclose(*sizes, rtol=0.1)
     assert len(shown) < 200_000
