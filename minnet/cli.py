@@ -414,9 +414,11 @@ def study(options: argparse.Namespace) -> int:
     others = others or options.page
     if len(alone) > 1 or (alone and others):
         raise ConfigError(f"{alone[0]} takes no config and no other option")
-    if options.page and (options.json or options.page.suffix != ".html"):
-        what = "takes no --json" if options.json else "is not the name of a page, as softmax.html"
-        raise ConfigError(f"--page {options.page}: {what}")
+    if options.page:
+        if options.json:
+            raise ConfigError("--page takes no --json")
+        if options.page.suffix != ".html":
+            raise ConfigError(f"--page {options.page}: is not the name of a page, as softmax.html")
     _check_new(options.page, options.overwrite)
     with np.errstate(all="ignore"):  # wrong code overflows; right numbers are shown as they are
         if options.mistake is not None:

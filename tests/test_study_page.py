@@ -113,8 +113,11 @@ def test_a_mistake_is_that_of_the_gallery_and_so_are_the_checks_that_notice_it(t
 
 def test_the_page_in_the_docs_is_the_one_that_is_written_now():
     """If not: minnet study --page docs/softmax.html --overwrite."""
-    assert TOY.read_text(encoding="utf-8") == page(friendly([]))
-    assert len(SHOWN) >= 10 and "https://" not in TOY.read_text(encoding="utf-8")
+    shown = TOY.read_text(encoding="utf-8")
+    assert shown == page(friendly([])) and len(SHOWN) >= 10
+    assert "default-src 'none'; script-src 'unsafe-inline'; style-src" in shown
+    assert "://" not in shown and "<code>minnet report</code>" in shown
+    assert "docs/softmax.html" in (ROOT / "minnet/report/page.html").read_text(encoding="utf-8")
 
 
 def shown(tab, selector):
@@ -157,7 +160,10 @@ def test_with_the_keyboard_alone_logits_target_mistake_and_step_are_changed(brow
         press("Home")  # none
         go("#down")
         press("Enter")
-        assert f"Step 1: z {MINUS} dz; L goes from 1000.0 to 998.0." in tab.inner_text("#said")
+        assert (
+            f"Step 1: z becomes z {MINUS} dz, and L goes from 1000.0 to 998.0."
+            in tab.inner_text("#said")
+        )
         go("#reset")
         press("Enter")
         assert shown(tab, "output.p") == numbers(core.softmax([2.0, 0, 1]))
