@@ -38,6 +38,7 @@ USAGE = """usage: minnet COMMAND ...
   check     check the gradient of a config
 
 minnet COMMAND --help shows its arguments."""
+PAGE = Path("softmax.html")
 KEYS = "Keys, with their defaults; a value on the command line is TOML or a bare word:"
 
 
@@ -115,6 +116,8 @@ def _parse(command: Callable, argv: list[str]) -> argparse.Namespace:
         elif name.startswith("--"):
             many: Any = {"action": "append", "default": [], "type": str}
             one = {"type": types.get(value, Path)}
+            if value == "[FILE]":
+                one |= {"nargs": "?", "const": PAGE}
             parser.add_argument(name, metavar=value, **many if value.endswith("...") else one)
         else:
             nargs = {"": None, "...": "+", "...]": "*"}[value]
@@ -339,7 +342,7 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def _check_new(out: Path | None, overwrite: bool) -> None:
-    """Raise ConfigError for a file that is there and may not be overwritten."""
+    """Raise ConfigError if a file is there that is to stay, before anything takes time."""
     with contextlib.suppress(OSError):  # such as a name that is too long, which writing reports
         if out and out.exists() and not overwrite:
             raise ConfigError(f"{out}: exists; choose another file, or use --overwrite")
@@ -410,6 +413,7 @@ def shard(options: argparse.Namespace) -> int:
 
 def study(options: argparse.Namespace) -> int:
     """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN] [--json]
+           minnet study ... --page [FILE] [--overwrite]
            minnet study --mistake NAME | list | table
            minnet study --grade FILE
 
@@ -420,14 +424,23 @@ def study(options: argparse.Namespace) -> int:
       --row I         the row of the config's data, from 0 (default: 0)
       --model RUN     use the trained weights of a run's folder or model.npz
       --json          print JSON with every number of every array
+      --page [FILE]   write a page on which its softmax Jacobian moves with your hand (softmax.html)
+      --overwrite     overwrite the --page file
       --mistake NAME  show a classic mistake and what catches it; list names them all
       --grade FILE    check a solution to an exercise in docs/exercises
     """
     colour, code = has_colour(), 0
     alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
     others = options.config or options.model or options.row is not None or options.json
+    others = others or options.page
     if len(alone) > 1 or (alone and others):
         raise ConfigError(f"{alone[0]} takes no config and no other option")
+    if options.page:
+        if options.json:
+            raise ConfigError("--page takes no --json")
+        if options.page.suffix != ".html":
+            raise ConfigError(f"--page {options.page}: is not the name of a page, as softmax.html")
+    _check_new(options.page, options.overwrite)
     with np.errstate(all="ignore"):  # wrong code overflows; right numbers are shown as they are
         if options.mistake is not None:
             from minnet.study import catches
@@ -442,10 +455,17 @@ def study(options: argparse.Namespace) -> int:
         else:
             from minnet.study import step, subject
 
-            traced = step.trace(subject.choose(options.config, options.row, options.model))
-            lines = step.lines(traced, colour)
-            if options.json:
-                lines = [json.dumps(step.as_data(traced), indent=1)]
+            chosen = subject.choose(options.config, options.row, options.model)
+            if options.page:
+                from minnet.study import page
+
+                files.write(options.page, page.page(chosen).encode(), options.overwrite)
+                lines = [f"page in {options.page}"]
+            else:
+                traced = step.trace(chosen)
+                lines = step.lines(traced, colour)
+                if options.json:
+                    lines = [json.dumps(step.as_data(traced), indent=1)]
     say("\n".join(lines), colour)
     return code
 

@@ -181,6 +181,10 @@ MISTAKES = """
 2 study --mistake list iris.toml                --mistake takes no config and no other option
 2 study --mistake list --row 0                  --mistake takes no config and no other option
 2 study --grade a.py --model run                --grade takes no config and no other option
+2 study --page wine                             --page wine: is not the name of a page
+2 study --page a.html --json                    --page takes no --json
+2 study --grade a.py --page                     --grade takes no config and no other option
+2 study --page own.toml --overwrite             --page own.toml: is not the name of a page
 2 check --row 3                                 unrecognized arguments: --row
 1 train data.source=digits data.test_size=1797  data.test_size
 1 study iris.toml data.test_size=150            data.test_size

@@ -363,19 +363,6 @@ NUMBERS_ON_TWO_LINES = """[...document.querySelectorAll('td')].filter(cell => {
 }).map(cell => cell.textContent)"""
 
 
-@pytest.fixture(scope="session")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None and not os.environ.get("CI"):
-        pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("name", ["digits", ODD, "both"])
 def test_a_page_fits_its_window_has_its_colors_fetches_nothing_and_prints(browser, name):
     said, requests, address = [], [], Path(name, "report.html").resolve().as_uri()

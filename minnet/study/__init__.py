@@ -2,6 +2,7 @@
 
 subject    the net and the row that are studied
 step       every number of one step, recorded while the core runs it
+page       the step's softmax as a page that moves with the reader's hand
 check      the gradient of a config, measured
 mistakes   classic mistakes, each a change of one line of the core
 catches    which checks catch them

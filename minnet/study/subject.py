@@ -26,8 +26,9 @@ SETTINGS = "model.hidden=[3] model.dtype=float64 optimizer.name=sgd optimizer.le
 
 @dataclass(frozen=True)
 class Subject:
-    """A net and one row, X (1, D) with its label y; `about`, the row in words; and how many rows
-    the training part has, on which the schedule of the learning rate depends."""
+    """A net and one row, X (1, D) with its label y; `about`, the row in words; how many rows the
+    training part has, on which the schedule of the learning rate depends; and the classes' names,
+    if they have any."""
 
     config: Config
     net: MLP
@@ -35,6 +36,7 @@ class Subject:
     y: int
     about: str
     rows: int = 1
+    classes: Any = ()
 
 
 def choose(arguments: list[str], row: int | None = None, path: Path | None = None) -> Subject:
@@ -83,7 +85,8 @@ def of_data(config: Config, row: int, path: Path | None = None) -> Subject:
     name = one_line(
         f"{start}; {loaded.name}, row {row} of the {part} part, class {loaded.classes[y]} ({y})"
     )
-    return Subject(config, net, one.X[:], y, name, prepared.parts["train"].rows)
+    rows = prepared.parts["train"].rows
+    return Subject(config, net, one.X[:], y, name, rows, loaded.classes)
 
 
 def of_members(config: Config) -> str:
