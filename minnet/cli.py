@@ -383,7 +383,8 @@ def shard(options: argparse.Namespace) -> int:
 
 
 def study(options: argparse.Namespace) -> int:
-    """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN] [--json]
+    """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN]
+                        [--why] [--at NAME] [--json]
            minnet study --mistake NAME | list | table
            minnet study --grade FILE
 
@@ -393,6 +394,8 @@ def study(options: argparse.Namespace) -> int:
       [CONFIG ...]    a config file or the name of a shipped one; section.key=value
       --row I         the row of the config's data, from 0 (default: 0)
       --model RUN     use the trained weights of a run's folder or model.npz
+      --why           say of each step why it is so
+      --at NAME       print one array in full, such as 1.dW or out.dz
       --json          print JSON with every number of every array
       --mistake NAME  show a classic mistake and what catches it; list names them all
       --grade FILE    check a solution to an exercise in docs/exercises
@@ -417,7 +420,10 @@ def study(options: argparse.Namespace) -> int:
             from minnet.study import step, subject
 
             traced = step.trace(subject.choose(options.config, options.row, options.model))
-            lines = step.lines(traced, colour)
+            if options.at is not None:
+                traced = step.at(traced, options.at)
+            full = options.at is not None
+            lines = step.lines(traced, colour, options.why or full, full)
             if options.json:
                 lines = [json.dumps(step.as_data(traced), indent=1)]
     say("\n".join(lines), colour)

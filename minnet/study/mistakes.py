@@ -127,7 +127,7 @@ MISTAKES = {
     ),
     "batch-in-jacobian": Mistake(
         Change(jacobian, "(delta - p[..., None, :])", f"delta - {P_2D}.T @ {P_2D}"),
-        "J = diag(p) - p p^T, written for a batch P as diag(p) - P^T P. The product sums p p^T over "
+        "J = diag(p) - p p^T, written for a batch P as diag(p) - P^T P. It sums p p^T over "
         "the rows: right for one row and always symmetric, but each J holds all other rows too.",
     ),
     "lost-1-over-p": Mistake(
