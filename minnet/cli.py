@@ -386,25 +386,32 @@ def study(options: argparse.Namespace) -> int:
     """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN]
                         [--why] [--at NAME] [--json]
            minnet study --mistake NAME | list | table
-           minnet study --grade FILE
+           minnet study --grade FILE [--only NAME]
+           minnet study --solution NAME [--give-up]
 
     Print every number of one step of backprop, for a 2-3-3 net with round numbers, or for one row
     of data and the net of its config. Step (7) is the line of code marked # (7).
 
-      [CONFIG ...]    a config file or the name of a shipped one; section.key=value
-      --row I         the row of the config's data, from 0 (default: 0)
-      --model RUN     use the trained weights of a run's folder or model.npz
-      --why           say of each step why it is so
-      --at NAME       print one array in full, such as 1.dW or out.dz
-      --json          print JSON with every number of every array
-      --mistake NAME  show a classic mistake and what catches it; list names them all
-      --grade FILE    check a solution to an exercise in docs/exercises
+      [CONFIG ...]     a config file or the name of a shipped one; section.key=value
+      --row I          the row of the config's data, from 0 (default: 0)
+      --model RUN      use the trained weights of a run's folder or model.npz
+      --why            say of each step why it is so
+      --at NAME        print one array in full, such as 1.dW or out.dz
+      --json           print JSON with every number of every array
+      --mistake NAME   show a classic mistake and what catches it; list names them all
+      --grade FILE     check solutions to exercises in docs/exercises
+      --only NAME      check this function alone
+      --solution NAME  print our solution to a function that you have had checked
+      --give-up        print it without
     """
     colour, code = has_colour(), 0
-    alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
-    others = options.config or options.model or options.row is not None or options.json
-    if len(alone) > 1 or (alone and others):
-        raise ConfigError(f"{alone[0]} takes no config and no other option")
+    given = {name for name, x in vars(options).items() if x not in (None, []) and x is not False}
+    for mode, own in {"mistake": "", "grade": "only", "solution": "give_up"}.items():
+        if mode in given and given - {mode, own}:
+            but = f" but --{own}".replace("_", "-") * bool(own)
+            raise ConfigError(f"--{mode} takes no config and no other option{but}")
+        if own in given and mode not in given:
+            raise ConfigError(f"--{own}".replace("_", "-") + f" belongs to --{mode}")
     with np.errstate(all="ignore"):  # wrong code overflows; right numbers are shown as they are
         if options.mistake is not None:
             from minnet.study import catches
@@ -414,15 +421,18 @@ def study(options: argparse.Namespace) -> int:
         elif options.grade is not None:
             from minnet.study import grade
 
-            parts = grade.grade(options.grade)
+            grade.remember(parts := grade.grade(options.grade, options.only))
             code, lines = int(not all(part.ok for part in parts)), grade.lines(parts, colour)
+        elif options.solution is not None:
+            from minnet.study import grade
+
+            lines = grade.solution(options.solution, options.give_up)
         else:
             from minnet.study import step, subject
 
             traced = step.trace(subject.choose(options.config, options.row, options.model))
-            if options.at is not None:
+            if full := options.at is not None:
                 traced = step.at(traced, options.at)
-            full = options.at is not None
             lines = step.lines(traced, colour, options.why or full, full)
             if options.json:
                 lines = [json.dumps(step.as_data(traced), indent=1)]

@@ -180,6 +180,9 @@ MISTAKES = """
 2 study --mistake list --grade a.py             --mistake takes no config and no other option
 2 study --mistake list iris.toml                --mistake takes no config and no other option
 2 study --mistake list --row 0                  --mistake takes no config and no other option
+2 study --grade a.py --give-up                  --grade takes no config and no other option but
+2 study --only relu                             --only belongs to --grade
+2 study --at dx                                 --at 'dx': no line has this name
 2 study --grade a.py --model run                --grade takes no config and no other option
 2 check --row 3                                 unrecognized arguments: --row
 1 train data.source=digits data.test_size=1797  data.test_size
