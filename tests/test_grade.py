@@ -244,7 +244,7 @@ def test_what_no_known_mistake_gives_stands_beside_its_input_and_the_right_numbe
         "     expected  1.5000       0  2.0000",
         "                    0  0.5000       0",
     ]
-    assert judged("def relu(a): return np.maximum(a, 0) * 1.0000000002")[0].ok
+    assert judged("def relu(a): return np.maximum(a, 0) * 1.0000000000002")[0].ok
     assert "is 1.50000003" in text(judged("def relu(a): return np.maximum(a, 0) * 1.00000002"))
 
 
@@ -424,7 +424,8 @@ WRONG = [
     ("softmax", f"exp.{SUM}", f"(exp.{SUM} + 1e-7)"),
     ("softmax", "return exp", "return (exp == exp.max(1, keepdims=True))"),
     ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).clip(1e-12, 1)"),
-    ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).round(7)"),
+    ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).round(4)"),
+    ("softmax", f"exp.{SUM}", f"(exp.{SUM} + 1e-10)"),
     ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).astype('f4').round(4)"),
     "def softmax(z): return np.full(z.shape, 1 / z.shape[1])",
     "seen = {}\ndef softmax(z):\n    e = np.exp(z - z.max(1, keepdims=True))\n"
@@ -667,8 +668,8 @@ def test_a_mutant_is_refused_unless_its_values_are_the_same(solution, monkeypatc
                 with np.errstate(all="ignore"):
                     got = names[name](*own(case))
                 for right, x in zip(_arrays(exercise.right(*case)), _arrays(got), strict=True):
-                    tolerance = exercise.tolerances["f4" in source or "float32" in source]
-                    assert not _difference("", right, x, tolerance, exercise.size), mutant
+                    off = _difference("", right, x, exercise.tolerance, exercise.size)
+                    assert not off, mutant
     assert len(passed) < max(3, len(tried) / 2)
 
 
@@ -732,8 +733,6 @@ HOSTILE = [
     ("ctypes.string_at(0)", "its process ended with SIGSEGV"),
     ("os.abort()", "its process ended with SIG"),
     ("while True: pass", "no answer within 1 s; does a loop never end?"),
-    ("while True: os.write(1, bytes(9999))", "no answer within 1 s"),
-    ("threading.Event().wait()", "no answer within 1 s"),
     ("while True:\n    with contextlib.suppress(BaseException): os.fork()", "no answer within 1 s"),
     ("np.ones(10**9)", "MemoryError"),
     ("os.closerange(3, 99)", "no answer: its process ended with"),

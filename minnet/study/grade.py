@@ -34,7 +34,7 @@ SECONDS = 10  # for the checks of one function, the start of its process include
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 NO_ANSWER = "it has written to the grader's pipe what is no answer"
 SHOWN = 12  # lines of what is printed
-NEAR = 1e-7  # of the largest number: how far what a mistake gives may be off
+EXACT = 1e-12  # of the largest number: how far off it may be where even float32 is right
 Ask = Callable[[str, tuple], runner.Message]
 
 
@@ -278,21 +278,22 @@ class Asked:
             names = exercise.returns.split(", ")
             if len(self.returned) != len(right):
                 raise WrongError(f"expected {exercise.returns}, got {self.got}")
+            for fault in filter(None, map(_form, names, right, self.returned)):
+                raise WrongError(fault)
             for name, expected, x in zip(names, right, self.returned, strict=True):
-                if fault := _form(name, expected, x):
-                    raise WrongError(fault)
                 shown |= {"returned": x, "expected": expected}
-                self.compare(name, expected, x, *self.returned)
+                self.compare(name, expected, x)
         except WrongError as error:
             if error.args[0] != runner.NOT_YET:
                 error.args += (*_beside(shown),)
             raise
         self.case = ()
 
-    def compare(self, name: str, expected: NDArray, x: NDArray, *others: NDArray) -> None:
-        """Raises WrongError for the first number that is too far off."""
-        single = any(np.array_equal(x, x.astype(np.float32)) for x in (x, *others))
-        tolerance = self.exercise.tolerances[single]
+    def compare(self, name: str, expected: NDArray, x: NDArray) -> None:
+        """Raises WrongError for the first number that is too far off. Any step may be of float32;
+        but where that holds all of what is expected, such steps lose nothing either."""
+        exact, single = (np.array_equal(x, x.astype(np.float32)) for x in (expected, x))
+        tolerance = EXACT if exact and not single else self.exercise.tolerance
         if fault := _difference(name, expected, x, tolerance, self.exercise.size):
             raise WrongError(fault)
 
@@ -369,13 +370,19 @@ def _arrays(x: Any) -> list[NDArray]:
 
 def _likely(asked: Asked) -> str:
     """What the wrong numbers of the function's last case look like, if that was wrong."""
-    size, near = asked.exercise.size, max(NEAR, asked.exercise.tolerances[1])
-    if not asked.case:
+    exercise, case = asked.exercise, asked.case
+
+    def alike(one: list[NDArray], other: list[NDArray]) -> bool:  # of any number and shape
+        off = (
+            _difference("", *pair, 1e-5, exercise.size) for pair in zip(one, other, strict=False)
+        )
+        return len(one) == len(other) and not any(off)
+
+    if not case:
         return ""
-    for said, wrong in asked.exercise.wrong(asked.case):
-        pairs = [*zip(_arrays(wrong), asked.returned, strict=False)]
-        alike = len(_arrays(wrong)) == len(asked.returned)
-        if alike and not any(_difference("", one, other, near, size) for one, other in pairs):
+    for said, answer in exercise.wrong(case):
+        wrong = _arrays(answer)
+        if alike(wrong, asked.returned) and not alike(wrong, _arrays(exercise.right(*case))):
             if said not in MISTAKES:
                 return f"Perhaps: {said}."
             see = f"See: minnet study --mistake {said}"
