@@ -421,7 +421,7 @@ def study(options: argparse.Namespace) -> int:
         elif options.grade is not None:
             from minnet.study import grade
 
-            grade.remember(parts := grade.grade(options.grade, options.only))
+            grade.attempts(parts := grade.grade(options.grade, options.only))
             code, lines = int(not all(part.ok for part in parts)), grade.lines(parts, colour)
         elif options.solution is not None:
             from minnet.study import grade

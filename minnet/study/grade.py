@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -78,35 +78,26 @@ def known(name: str) -> str:
     return name
 
 
-def _attempts() -> Path:
-    """Where the names of functions that have been tried stand. Raises RuntimeError if there is no
-    home."""
-    folder = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not folder.is_absolute():  # as the XDG base directory specification has it
-        folder = Path("~/.local/state").expanduser()
-    return folder / "minnet" / "attempts"
-
-
-def attempted() -> set[str]:
-    """The functions of which a solution has been graded."""
-    with suppress(OSError, RuntimeError, ValueError):
-        return {*_attempts().read_text(encoding="utf-8").split()}
-    return set()
-
-
-def remember(parts: list[Part]) -> None:
-    """Note those that are no stubs any more. Where that cannot be written, it is not."""
-    names = {part.name for part in parts if [runner.NOT_YET] not in part.faults.values()}
-    with suppress(OSError, RuntimeError):
-        _attempts().parent.mkdir(parents=True, exist_ok=True)
-        with _attempts().open("a", encoding="utf-8") as file:
-            file.writelines(f"{name}\n" for name in sorted(names - attempted()))
+def attempts(parts: Sequence[Part] = ()) -> set[str]:
+    """The functions that have been graded, other than as stubs, these parts included. They stand in
+    a file of the user's state folder (XDG base directories); if it cannot be written, it is not."""
+    seen = {part.name for part in parts if [runner.NOT_YET] not in part.faults.values()}
+    with suppress(OSError, RuntimeError, ValueError):  # RuntimeError: there is no home
+        folder = Path(os.environ.get("XDG_STATE_HOME", ""))
+        folder = folder if folder.is_absolute() else Path("~/.local/state").expanduser()
+        (folder / "minnet").mkdir(parents=True, exist_ok=True)
+        with (folder / "minnet" / "attempts").open("a+", encoding="utf-8") as file:
+            file.seek(0)
+            before = {*file.read().split()}
+            file.writelines(f"{name}\n" for name in sorted(seen - before))
+            seen |= before
+    return seen
 
 
 def solution(name: str, give_up: bool) -> list[str]:
     """Our solution, with those of ours that it calls. Raises ConfigError if no exercise has this
     name, or the learner has neither tried it nor given up."""
-    if not give_up and known(name) not in attempted():
+    if not give_up and known(name) not in attempts():
         raise ConfigError(f"{name}: try it first, with minnet study --grade FILE; or --give-up")
     head, *texts = Path(solutions.__file__).read_text(encoding="utf-8").split("\n\n\n")
     names = {name, *getattr(solutions, known(name)).__code__.co_names}

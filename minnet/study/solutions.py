@@ -38,7 +38,7 @@ def linear_forward(h: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def linear_backward(h: np.ndarray, W: np.ndarray, da: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of the six products of these shapes, each fits where it must only one way round."""
+    """Each gradient has the shape of its array, which tells what to transpose."""
     return h.T @ da, da.sum(axis=0), da @ W.T
 
 
