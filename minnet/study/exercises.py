@@ -7,6 +7,7 @@ a mistake of the gallery (mistakes.py) in it, or with a slip too small for the g
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -50,9 +51,11 @@ class Exercise:
     size: float = 1.0
     tolerance: float = 1e-5
 
-    def arguments(self, case: tuple) -> dict[str, Any]:
-        """The arguments of a call by their names."""
-        return dict(zip(signature(self.right).parameters, case, strict=False))
+    @cached_property
+    def arguments(self) -> list[str]:
+        """The names of what a learner's function takes, in order."""
+        parameters = signature(self.right).parameters
+        return [name for name, x in parameters.items() if x.default is x.empty]
 
     def wrong(self, case: tuple) -> list[tuple[str, Any]]:
         """Wrong answers, each behind the name of a mistake or what to say of it."""
@@ -170,11 +173,10 @@ def drawn(exercise: Exercise, rng: np.random.Generator, *sizes: int, large: bool
     """Random arguments for N, D and K; `large` z and a are of some 10,000, and whole numbers, which
     float32 can hold."""
     axes, args = dict(zip("NDKn", (*sizes, sizes[-1] + 1), strict=True)), dict[str, Any]()
-    for name, parameter in signature(exercise.right).parameters.items():
-        if parameter.default is parameter.empty:
-            x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
-            x = (1e4 * x).round() if large and name in ("z", "a") else x
-            args[name] = MADE[name](x, args) if name in MADE else x
+    for name in exercise.arguments:
+        x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
+        x = (1e4 * x).round() if large and name in ("z", "a") else x
+        args[name] = MADE[name](x, args) if name in MADE else x
     return tuple(args.values())
 
 

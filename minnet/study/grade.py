@@ -243,8 +243,8 @@ class Asked:
     def __call__(self, *args: Any) -> list[NDArray]:
         """Raises WrongError for an error, and for what is no array."""
         note, arrays = self.ask(args)
-        named = self.exercise.arguments(args)
-        before = {name: x for name, x in named.items() if isinstance(x, np.ndarray)}
+        named = zip(self.exercise.arguments, args, strict=False)
+        before = {name: x for name, x in named if isinstance(x, np.ndarray)}
         try:
             printed, error, got = (str(note[key]) for key in ("printed", "error", "got"))
             n, self.held = int(note["returned"]), int(note["held"])
@@ -263,7 +263,8 @@ class Asked:
     def judge(self, case: tuple) -> None:
         """Raises WrongError for another form or other numbers than the right ones."""
         exercise, self.case, self.returned = self.exercise, case, []
-        right, shown = _arrays(exercise.right(*case)), exercise.arguments(case)
+        right = _arrays(exercise.right(*case))
+        shown = dict(zip(exercise.arguments, case, strict=True))
         try:
             self.returned = self(*case)
             names = exercise.returns.split(", ")
@@ -293,9 +294,9 @@ def part(name: str, ask: Ask) -> Part:
     """Check one function, by what `ask(name, args)` says of its calls as runner.answered does, up
     to the first check that fails."""
     asked, exercise, rng = Asked(name, ask), EXERCISES[name], np.random.default_rng()
-    some = [drawn(exercise, rng, *sizes, large=large) for sizes in SIZES for large in (False, True)]
+    some = (drawn(exercise, rng, *sizes, large=large) for sizes in SIZES for large in (False, True))
     again = next(iter(exercise.cases.values()))  # nothing may be left of earlier calls
-    cases = exercise.cases | {f"{len(some)} random cases": some, "the first again": again}
+    cases = exercise.cases | {f"{2 * len(SIZES)} random cases": some, "the first again": again}
     faults, likely = dict[str, list[str]](), ""
     for title, what in cases.items():
         try:
@@ -327,6 +328,8 @@ def _form(name: str, expected: NDArray, x: NDArray) -> str:
 def _difference(name: str, right: NDArray, x: NDArray, tolerance: float, size: float = 0) -> str:
     """The first number that is off by more than `tolerance` of the largest, or of `size`, or not
     finite where the right one is, in words; empty if none is."""
+    if np.array_equal(x, right):
+        return ""
     if x.shape != right.shape:
         return f"{name} has shape {x.shape}, not {right.shape}"
     finite = np.isfinite(right)
