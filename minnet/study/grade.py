@@ -2,8 +2,8 @@
 
 The file runs in a process of its own (runner.py), one for each function, of which nothing is
 believed but numbers: each function is called on known and on random cases, and what comes back as
-plain arrays is held here against the core's right numbers and differences. Wrong functions are
-called on the same cases: the one that returns the same wrong numbers is named.
+plain arrays is held here against the core's right numbers. Wrong functions are called on the case
+that failed: the one that returns the same wrong numbers is named.
 """
 
 import os
@@ -284,7 +284,7 @@ class Asked:
     def compare(self, name: str, expected: NDArray, x: NDArray) -> None:
         """Raises WrongError for the first number that is too far off. Any step may be of float32;
         but where that holds all of what is expected, such steps lose nothing either."""
-        exact, single = (np.array_equal(x, x.astype(np.float32)) for x in (expected, x))
+        exact, single = (np.array_equal(x, x.real.astype(np.float32)) for x in (expected, x))
         tolerance = EXACT if exact and not single else self.exercise.tolerance
         if fault := _difference(name, expected, x, tolerance, self.exercise.size):
             raise WrongError(fault)
