@@ -236,7 +236,7 @@ ALL = (
         {
             "J_ik = p_i (delta_ik - p_k), p = (0.5, 0.3, 0.2)": [(P,)],
             "other p, of 3 classes, 4, and 1": [(HALVES[0],), (P4[0],), (np.ones(1),)],
-            "J (N, K, K) for p (N, K), 3 rows of 4 classes": [(P4,)],
+            "J (N, K, K) for p (N, K), 2 rows of 3 classes": [(P3[:2],)],
         },
         {
             "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
@@ -270,8 +270,8 @@ ALL = (
         "losses",
         {
             "-log p of the true class, 3 rows of 3 classes": [(A3, Y3)],
-            "logits 10,000 apart, all rows right": [(1e4 * I, np.arange(3))],
-            "others: p underflows to 0, but log p from z does not": [(FAR, Y3)],
+            "logits 10,000 apart: p underflows to 0, but log p from z does not": [(FAR, Y3)],
+            "the same, all rows right": [(1e4 * I, np.arange(3))],
         },
         {
             "the mean over the rows; asked for is each row's own": ("(axis=-1)", "(-1).mean()"),
@@ -359,8 +359,8 @@ ALL = (
         {
             "3 rows, a net of 3-3-3 units": [(A3, *STEP)],
             "W2 of zeros, where all classes are equal": [EQUAL],
-            "large logits, all rows right": [HITS],
-            "others: p underflows to 0, but log p from z does not": [(A3 * 2000, *STEP)],
+            "large logits: p underflows to 0, but log p from z does not": [(A3 * 2000, *STEP)],
+            "the same, all rows right": [HITS],
             "units whose a is 0, where relu's slope is 0": [(A3 * 0, Y3, B3, P * 0, *STEP[3:])],
         },
         {
