@@ -41,6 +41,13 @@ minnet COMMAND --help shows its arguments."""
 PAGE = Path("softmax.html")
 KEYS = "Keys, with their defaults; a value on the command line is TOML or a bare word:"
 
+ALONE = {  # options of study that take no others but these, of which the first is theirs alone
+    "mistake": (),
+    "grade": ("only",),
+    "solution": ("give_up",),
+    "page": ("overwrite", "config", "row", "model"),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done; 2 wrong arguments or config; 1 a problem with
@@ -412,35 +419,32 @@ def shard(options: argparse.Namespace) -> int:
 
 
 def study(options: argparse.Namespace) -> int:
-    """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN] [--json]
+    """usage: minnet study [CONFIG.toml] [section.key=value ...] [--row I] [--model RUN]
+                        [--why] [--at NAME] [--json]
            minnet study ... --page [FILE] [--overwrite]
            minnet study --mistake NAME | list | table
-           minnet study --grade FILE
+           minnet study --grade FILE [--only NAME]
+           minnet study --solution NAME [--give-up]
 
     Print every number of one step of backprop, for a 2-3-3 net with round numbers, or for one row
     of data and the net of its config. Step (7) is the line of code marked # (7).
 
-      [CONFIG ...]    a config file or the name of a shipped one; section.key=value
-      --row I         the row of the config's data, from 0 (default: 0)
-      --model RUN     use the trained weights of a run's folder or model.npz
-      --json          print JSON with every number of every array
-      --page [FILE]   write a page on which its softmax Jacobian moves with your hand (softmax.html)
-      --overwrite     overwrite the --page file
-      --mistake NAME  show a classic mistake and what catches it; list names them all
-      --grade FILE    check a solution to an exercise in docs/exercises
+      [CONFIG ...]     a config file or the name of a shipped one; section.key=value
+      --row I          the row of the config's data, from 0 (default: 0)
+      --model RUN      use the trained weights of a run's folder or model.npz
+      --why            say of each step why it is so
+      --at NAME        print one array in full, such as 1.dW or out.dz
+      --json           print JSON with every number of every array
+      --page [FILE]    write a page on which you move its softmax Jacobian (softmax.html)
+      --overwrite      overwrite the --page file
+      --mistake NAME   show a classic mistake and what catches it; list names them all
+      --grade FILE     check solutions to exercises in docs/exercises
+      --only NAME      check this function alone
+      --solution NAME  print our solution to a function that you have had checked
+      --give-up        print it without
     """
     colour, code = has_colour(), 0
-    alone = [f"--{name}" for name in ("mistake", "grade") if getattr(options, name) is not None]
-    others = options.config or options.model or options.row is not None or options.json
-    others = others or options.page
-    if len(alone) > 1 or (alone and others):
-        raise ConfigError(f"{alone[0]} takes no config and no other option")
-    if options.page:
-        if options.json:
-            raise ConfigError("--page takes no --json")
-        if options.page.suffix != ".html":
-            raise ConfigError(f"--page {options.page}: is not the name of a page, as softmax.html")
-    _check_new(options.page, options.overwrite)
+    _check_study(options)
     with np.errstate(all="ignore"):  # wrong code overflows; right numbers are shown as they are
         if options.mistake is not None:
             from minnet.study import catches
@@ -450,24 +454,42 @@ def study(options: argparse.Namespace) -> int:
         elif options.grade is not None:
             from minnet.study import grade
 
-            parts = grade.grade(options.grade)
+            grade.attempts(parts := grade.grade(options.grade, options.only))
             code, lines = int(not all(part.ok for part in parts)), grade.lines(parts, colour)
+        elif options.solution is not None:
+            from minnet.study import grade
+
+            lines = grade.solution(options.solution, options.give_up)
         else:
-            from minnet.study import step, subject
+            from minnet.study import page, step, subject
 
             chosen = subject.choose(options.config, options.row, options.model)
             if options.page:
-                from minnet.study import page
-
                 files.write(options.page, page.page(chosen).encode(), options.overwrite)
                 lines = [f"page in {options.page}"]
             else:
                 traced = step.trace(chosen)
-                lines = step.lines(traced, colour)
+                if full := options.at is not None:
+                    traced = step.at(traced, options.at)
+                lines = step.lines(traced, colour, options.why or full, full)
                 if options.json:
                     lines = [json.dumps(step.as_data(traced), indent=1)]
     say("\n".join(lines), colour)
     return code
+
+
+def _check_study(options: argparse.Namespace) -> None:
+    """Raise ConfigError for options that do not go together."""
+    given = {name for name, x in vars(options).items() if x not in (None, []) and x is not False}
+    for mode, own in ALONE.items():
+        if mode in given and (other := min(given - {mode, *own}, default="")):
+            what = "config" if other == "config" else f"--{other}"
+            raise ConfigError(f"--{mode} takes no {what}".replace("_", "-"))
+        if own and own[0] in given and mode not in given:
+            raise ConfigError(f"--{own[0]} belongs to --{mode}".replace("_", "-"))
+    if options.page and options.page.suffix != ".html":
+        raise ConfigError(f"--page {options.page}: is not the name of a page, as softmax.html")
+    _check_new(options.page, options.overwrite)
 
 
 def check(options: argparse.Namespace) -> int:

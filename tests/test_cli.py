@@ -177,13 +177,16 @@ MISTAKES = """
 2 shard x y --dtype float16                     invalid choice: 'float16'
 2 shard iris new data.scale=none                data.scale=none: shard takes data.target
 2 study --rows 3                                unrecognized arguments: --rows; did you mean --row?
-2 study --mistake list --grade a.py             --mistake takes no config and no other option
-2 study --mistake list iris.toml                --mistake takes no config and no other option
-2 study --mistake list --row 0                  --mistake takes no config and no other option
-2 study --grade a.py --model run                --grade takes no config and no other option
+2 study --mistake list --grade a.py             --mistake takes no --grade
+2 study --mistake list iris.toml                --mistake takes no config
+2 study --mistake list --row 0                  --mistake takes no --row
+2 study --grade a.py --give-up                  --grade takes no --give-up
+2 study --only relu                             --only belongs to --grade
+2 study --at dx                                 --at 'dx': no line has this name
+2 study --grade a.py --model run                --grade takes no --model
 2 study --page wine                             --page wine: is not the name of a page
 2 study --page a.html --json                    --page takes no --json
-2 study --grade a.py --page                     --grade takes no config and no other option
+2 study --grade a.py --page                     --grade takes no --page
 2 study --page own.toml --overwrite             --page own.toml: is not the name of a page
 2 check --row 3                                 unrecognized arguments: --row
 1 train data.source=digits data.test_size=1797  data.test_size

@@ -127,7 +127,7 @@ def test_a_mistake_shows_its_reason_its_line_beside_the_core_s_its_numbers_and_i
     assert "\x1b" not in text and "\x1b[31m" in "\n".join(show(name, colour=True))
     first, *_, last = [*differing(mistake)] * 2  # from where the mistake enters
     assert f"\n  {first}: right, wrong; " in text and f"\n  {last}: right, wrong; " in text
-    assert last == ("L" if name == "l2-forgotten" else "dW of layer 1")
+    assert last == ("L" if name in ("l2-forgotten", "log-of-p") else "dW of layer 1")
 
 
 def test_what_the_gallery_says_in_figures_is_so():
@@ -140,6 +140,30 @@ def test_what_the_gallery_says_in_figures_is_so():
         for dtype, largest in ((np.float64, 709), (np.float32, 88)):
             z = np.array([[largest, 0.0], [largest + 1, 0.0]], dtype)
             assert np.isfinite(core.softmax(z)).all(axis=1).tolist() == [True, False]
+    twice = core.softmax(np.eye(3))  # of a p that is quite sure
+    assert twice.max() == pytest.approx(0.576, abs=1e-3)
+    assert -np.log(twice.max()) == pytest.approx(0.551, abs=1e-3)
+    with swapped(MISTAKES["log-of-p"].change):
+        losses = core.cross_entropy(np.array([[0.0, 745.0], [0.0, 746.0]]), [0, 0])
+    assert np.isfinite(losses).tolist() == [True, False]
+
+
+def test_of_all_checks_differences_see_most_and_these_are_what_each_of_the_others_is_for():
+    """The whole table is quoted in docs/backprop.md."""
+    found = {
+        name: {head for head, seen in caught(MISTAKES[name]).items() if seen} for name in MISTAKES
+    }
+    at_large = {"clip-in-division", "softmax-without-shift", "log-of-p"}
+    assert {name for name, heads in found.items() if heads == {"large"}} == at_large
+    assert [name for name, heads in found.items() if "again" in heads] == ["gradient-not-cleared"]
+    unseen = {name for name, heads in found.items() if not heads}
+    assert unseen == {"zero-initialisation", "dead-relu"}
+    without = {name for name, heads in found.items() if "diff L" not in heads}
+    assert without == at_large | unseen | {"gradient-not-cleared"}
+    for_one_row = {
+        name for name, heads in found.items() if "p-y K" in heads and "p-y 1" not in heads
+    }
+    assert for_one_row == {"eye-k", "missing-1-over-n", "batch-in-jacobian"}
 
 
 def test_the_list_names_each_with_its_first_sentence():

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import sparse
+from tables import refused
 from threadpoolctl import threadpool_info
 
 from minnet import config as configs
 from minnet import training
 from minnet.core.activations import ACTIVATIONS
 from minnet.core.network import MLP
+from minnet.errors import ConfigError
 from minnet.study import step, subject
 from minnet.study.mistakes import Change, swapped
 from minnet.study.step import Line, as_data, lines, locations, trace
@@ -271,6 +273,43 @@ def test_the_text_of_any_subject_fits_into_100_columns(make, monkeypatch):
     assert max(map(len, plain)) <= WIDTH
     assert not any(line != line.rstrip() for line in plain)
     assert [re.sub(r"\x1b\[\d+m", "", line) for line in coloured] == plain
+
+
+def test_each_step_says_why_where_it_comes_first_and_nowhere_else():
+    traced = trace(studied(*SETTINGS["all at once"][0]))
+    plain, reasons = lines(traced), [*step.WHY.items()]
+    told = [line.strip() for line in lines(traced, why=True) if line not in plain]
+    shown = {line.step for line in flat(traced)}
+    assert sorted(told) == sorted(f"why: {text}" for number, text in reasons if number in shown)
+    assert {*step.WHY} == {*range(1, 27), "C", "D"} and max(map(len, told)) <= WIDTH - 8
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("1.dW", {"dW[1]"}),
+        ("dW[1]", {"dW[1]"}),
+        ("out.dz", {"dz"}),
+        ("dz", {"dz"}),
+        ("out.dW", {"dW[1]"}),
+        ("0.slope", {"slope[0]"}),
+    ],
+)
+def test_the_lines_of_one_name_are_shown_with_every_digit_and_their_code(where, names):
+    traced = trace(studied("model.hidden=[40]", "model.dtype=float64"))
+    one, every = step.at(traced, where), [line for line in flat(traced) if line.name in names]
+    assert flat(one) == every
+    text = "\n".join(lines(one, why=True, full=True))
+    digits = "".join(text.split())
+    for line in every:
+        assert all(repr(float(x)).rstrip("0") in digits for x in np.ravel(line.value)), line.name
+        assert locations()[line.step][2] in text
+    assert max(map(len, text.splitlines())) <= WIDTH and "…" not in text
+
+
+@pytest.mark.parametrize("where", ["out.dx", "9.dW", "", "dw[1]", "."])
+def test_a_name_that_no_line_has_is_an_error(where):
+    assert "no line has this name" in refused(ConfigError, step.at, trace(friendly()), where)
 
 
 def test_the_data_are_every_line_with_every_number_and_its_place():

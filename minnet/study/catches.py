@@ -1,8 +1,8 @@
 """What catches each mistake of mistakes.py; and the gallery in print: list, table, one mistake.
 
 Nothing here knows which check catches what: each runs with the mistake in the core. None catches
-all of them. The difference of L comes nearest, but misses what takes large logits, and a net that
-cannot learn.
+all of them. The difference of L comes nearest, but misses what takes large logits or a second step,
+and a net that cannot learn.
 """
 
 import textwrap
@@ -44,10 +44,19 @@ def _J() -> NDArray:
     return core.softmax_jacobian(core.softmax(Z))
 
 
-def _gradient_error(net: MLP) -> float:
+def _loss(net: MLP) -> Loss:
     X = np.random.default_rng(5).normal(size=(K, net.layer_sizes[0]))
-    f = Loss(net, np.float64, X, range(K), WEIGHTS, seed=0)
-    return relative_error(central_differences(f, net.theta), f.gradient(net.theta))
+    return Loss(net, np.float64, X, range(K), WEIGHTS, seed=0)
+
+
+def _gradient_error(net: MLP) -> float:
+    L = _loss(net)
+    return relative_error(central_differences(L, net.theta), L.gradient(net.theta))
+
+
+def _same_again(net: MLP) -> bool:
+    L = _loss(net)
+    return np.array_equal(L.gradient(net.theta), L.gradient(net.theta))
 
 
 def _dz(net: MLP, z: NDArray, Y: NDArray) -> NDArray:
@@ -60,7 +69,9 @@ def _is_p_minus_y(net: MLP, z: NDArray, Y: NDArray) -> bool:
 
 
 def _large(net: MLP) -> bool:
-    return np.allclose([_dz(net, z, I[:1]) for z in LARGE], I[1] - I[0], atol=1e-9)
+    losses = [core.cross_entropy(z, [0])[0] for z in LARGE]
+    dz = [_dz(net, z, I[:1]) for z in LARGE]
+    return np.allclose(losses, LARGE.max(axis=(1, 2))) and np.allclose(dz, I[1] - I[0], atol=1e-9)
 
 
 # What each is about, and whether a net passes it
@@ -72,6 +83,7 @@ CHECKS: dict[str, tuple[str, Callable[[MLP], bool]]] = {
     "p-y K": ("p-y, every class", lambda net: _is_p_minus_y(net, Z, I)),
     "diff J": ("difference of J", lambda net: np.allclose(_J(), measured_J(core.softmax), 0, 1e-8)),
     "diff L": ("difference of L", lambda net: _gradient_error(net) < 1e-6),
+    "again": ("the same gradient again", _same_again),
     "large": ("large logits", _large),
 }
 
@@ -144,7 +156,7 @@ def example(mistake: Mistake, wrong: bool) -> dict[str, NDArray]:
         if mistake.change.function != MLP.initialise:
             net.weights[0][:], net.weights[1][:] = I, I[[1, 2, 0]]
         X, T, tape = net.prepare(X, range(K), WEIGHTS, np.random.default_rng(0))
-        L = net.step(X, T, tape)
+        L = [net.step(X, T, tape) for _ in range(2)][-1]  # some mistakes leave something behind
         J, dp = core.softmax_jacobian(tape.p[0]), core.loss_gradient(tape.p, T)
     first, last = tape
     arrays = {"b of layer 1": net.biases[0], "W of layer 1": net.weights[0], "h of layer 1": last.h}

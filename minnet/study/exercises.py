@@ -1,12 +1,13 @@
 """What each function of docs/exercises must return, and what likely mistakes return.
 
-The right numbers are the core's own. The wrong ones are those of the core, or of a function of this
-file, with a mistake of the gallery (mistakes.py) in it, or with a slip too small for the gallery.
+The right numbers are the core's own. The wrong ones are those of the core, or of our solution, with
+a mistake of the gallery (mistakes.py) in it, or with a slip too small for the gallery.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -14,64 +15,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minnet.core.softmax as core
-from minnet.core.gradcheck import central_differences
+from minnet.core import gradcheck
 from minnet.core.network import MLP
-from minnet.study.catches import I, Z, measured_J
+from minnet.study import solutions
 from minnet.study.check import Loss
 from minnet.study.mistakes import MISTAKES, Change, Function, swapped
 
-Claim = Callable[[Any], tuple[str, Any, Any]]
+Claim = Callable[[Any], tuple[str, NDArray, NDArray]]  # the name of what is compared, right, got
 
 
 class WrongError(Exception):
-    """What the learner's function returns cannot be compared, or a claim about it is false."""
+    """What is wrong with a learner's function, and lines that show it."""
 
 
 @dataclass(frozen=True)
 class Exercise:
     """A function to write.
 
-    right   gives the right answer; some take the output gradient as a last argument
-    form    what is returned, and its shape
-    cases   arguments, under what each is about
-    slips   texts, old and new, that make the source of `of` wrong, under what to say of each
-    claims  what must hold for a function f, right or not: names of what is compared, expected, got
-    advice  what a wrong function f itself shows
+    right    gives the right answer; some take the output gradient as a last argument
+    returns  names of what is returned
+    cases    under what they are about, from simple to extreme: arguments of calls, or what must
+             hold for a learner's function f, which returns a list of arrays
+    slips    texts, old and new, that make the source of `of` wrong, under what to say of each
+    of       None: `right`
 
-    A number may be off by `tolerances` of the largest one: if float64 comes, and if float32 does.
+    A number may be off by `tolerance` times the largest one of its array, or times `size` if that
+    is more.
     """
 
     right: Function
-    form: str
-    cases: dict[str, tuple]
-    slips: dict[str, tuple[str, str] | Change]
-    claims: dict[str, Claim] = field(default_factory=dict)
-    of: Function | None = None  # None: of `right`
-    advice: Callable[[Function], str] = lambda f: ""
-    tolerances: tuple[float, float] = (1e-9, 1e-5)
+    returns: str
+    cases: dict[str, list[tuple] | Claim]
+    slips: dict[str, tuple[str, str]]
+    of: Function | None = None
+    size: float = 1.0
+    tolerance: float = 1e-5
 
-    @property
-    def returns(self) -> str:
-        """Names of what the function returns."""
-        return self.form.partition(":")[0]
+    @cached_property
+    def arguments(self) -> list[str]:
+        """The names of what a learner's function takes, in order."""
+        parameters = signature(self.right).parameters
+        return [name for name, x in parameters.items() if x.default is x.empty]
 
-    def wrong(self, args: tuple) -> list[tuple[str, Any]]:
+    def wrong(self, case: tuple) -> list[tuple[str, Any]]:
         """Wrong answers, each behind the name of a mistake or what to say of it."""
         changes, found = [(name, mistake.change) for name, mistake in MISTAKES.items()], []
-        # those of J last: behind cross-entropy, diagonal-jacobian gives what true-class-only gives
-        changes.sort(key=lambda each: each[1].method == "jacobian")
-        for said, slip in self.slips.items():
-            change = slip if isinstance(slip, Change) else Change(self.of or self.right, *slip)
-            changes.append((said, change))
+        changes += [(name, Change(self.of or self.right, *x)) for name, x in self.slips.items()]
         named = signature(self.right).parameters
-        for said, change in changes:
+        # those of J last: behind cross-entropy, diagonal-jacobian gives what true-class-only gives
+        for said, change in sorted(changes, key=lambda x: x[1].method == "jacobian"):
             method = {"method": change.method} if "method" in named else {}
             with suppress(ValueError), swapped(change):  # shapes may not fit
-                found.append((said, self.right(*args, **method)))
+                found.append((said, self.right(*case, **method)))
         return found
 
 
-# Right
+# Right, where neither the core nor our solution is asked as it is
 
 
 def softmax_vjp(p: NDArray, dp: NDArray, method: str = "vjp") -> NDArray:
@@ -81,31 +80,10 @@ def softmax_vjp(p: NDArray, dp: NDArray, method: str = "vjp") -> NDArray:
     return np.einsum("nik,ni->nk", core.softmax_jacobian(p), dp)
 
 
-def output_gradient(p: NDArray, y: NDArray, method: str = "vjp") -> NDArray:
+def output_gradient(p: NDArray, y: NDArray, method: str = "fused") -> NDArray:
     """dz of labels y."""
     T = core.one_hot(y, p.shape) / len(p)
     return core.OUTPUT_GRADIENTS[method](p, T)
-
-
-def linear_forward(h: NDArray, W: NDArray, b: NDArray) -> NDArray:
-    """a of a layer."""
-    return h @ W + b
-
-
-def linear_backward(h: NDArray, W: NDArray, da: NDArray) -> tuple[NDArray, ...]:
-    """dW, db and dh of a layer."""
-    dW, db, dh = h.T @ da, da.sum(axis=0), da @ W.T
-    return dW, db, dh
-
-
-def relu(a: NDArray) -> NDArray:
-    """h = max(a, 0)"""
-    return np.maximum(a, 0)
-
-
-def relu_backward(dh: NDArray, a: NDArray) -> NDArray:
-    """da = dh * f'(a)"""
-    return dh * (a > 0)
 
 
 def training_step(
@@ -120,146 +98,124 @@ def training_step(
     return L, one.W, one.b, two.W, two.b
 
 
-# Claims and advice
+def gradient_check(f: Function, x: NDArray, dx: NDArray) -> bool:
+    """Whether dx is the gradient of f at x."""
+    return gradcheck.relative_error(gradcheck.central_differences(f, x), dx) <= 1e-5
 
 
-def differences(L: Function, x: NDArray) -> NDArray:
-    """dL/dx of a scalar function of x, in x's shape."""
-    return central_differences(lambda flat: L(flat.reshape(x.shape)), x.ravel()).reshape(x.shape)
+# Claims
 
 
-def measured_dz(softmax: Function) -> NDArray:
-    """dz at A3 by differences of L, with p = softmax(z)."""
-    return differences(lambda z: -(T3 * np.log(softmax(z))).sum(), A3)
+def small_p(f: Any) -> tuple[str, NDArray, NDArray]:
+    """log p, in which a small p counts as much as a large one."""
+    return "log p", core.log_softmax(20 * A), np.log(f(20 * A)[0])
 
 
-def never_writes_J(f: Any) -> tuple[str, int, int]:
+def never_writes_J(f: Any) -> tuple[str, NDArray, NDArray]:
     """Nothing to compare; raises WrongError if the product with J holds K x K numbers."""
     p, dp = np.full((1, 500), 1 / 500), np.arange(500)[None] / 500
     f(p, dp)
     if (held := f.held // p.itemsize) > 500**2 / 2:
         raise WrongError(f"{held:,} numbers are in memory at once; p has 500")
-    return "dz", 0, 0
+    return "dz", p, p
 
 
-def twenty_losses(f: Function) -> NDArray:
-    """L of 20 training steps."""
-    X, y, *parameters, learning_rate = STEP4
-    losses = []
-    for _ in range(20):
-        loss, *parameters = f(X, y, *parameters, learning_rate)
-        losses.append(loss)
-    return np.array(losses)
-
-
-def near_100(x: NDArray) -> Any:
-    """A function whose differences lose two more digits."""
-    return 100 + np.exp(x).sum()
-
-
-def near_a_bend(x: NDArray) -> Any:
-    """A function whose third derivative is 900 times its first."""
-    return np.sin(30 * x).sum()
-
-
-def advice_on_loss(f: Function) -> str:
-    """What a loss shows that is right until p is very small."""
-    clipped = f(FAR, Y3)[0] < 9999 and np.allclose(f(A3, Y3), core.cross_entropy(A3, Y3))
-    return "p is kept away from 0 before its log; the loss must come from z itself" * bool(clipped)
-
-
-def steps(f: Any) -> NDArray:
-    """How far x_j is moved (points, n) by a gradient checker f. Where nothing moves is left out."""
-    points: list[NDArray] = []
+def on_both_sides(f: Any) -> tuple[str, NDArray, NDArray]:
+    """The largest moves of each x_j, up and down. Raises WrongError if they are not alike."""
+    moves = [0 * POINT]
 
     def asked(x: NDArray) -> Any:
-        points.append(x.copy())
-        return near_100(x)
+        moves.append(x - POINT)
+        return near_1000(x)
 
-    f.raw(asked, POINT)
-    moves = np.reshape(points, (-1, POINT.size)) - POINT
-    moves[np.abs(moves) < 1e-13] = 0  # put back, but for rounding
-    return moves[moves.any(axis=1)]
-
-
-def moves_both_ways(f: Function) -> tuple[str, Any, Any]:
-    """The largest steps up and down of each x_j; raises WrongError if x_j does not move alone."""
-    moves = steps(f)
-    if (np.count_nonzero(moves, axis=1) > 1).any():
-        text = "an entry of x keeps its step while the next one moves: restore it first"
-        raise WrongError(text)
-    up, down = moves.max(axis=0, initial=0), -moves.min(axis=0, initial=0)
-    if not (up + down).all():
-        raise WrongError("x never moves, or by less than its own rounding")
-    if not np.allclose(up, down, 1e-3, 0):
-        text = "one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2"
-        raise WrongError(text)
-    return "h", 0, 0
+    f(asked, POINT)
+    up, down = np.max(moves, axis=0), -np.min(moves, axis=0)
+    if not np.allclose(up, down, 1e-3, 1e-13):
+        raise WrongError("one-sided, (f(x + h) - f(x)) / h, whose error is of order h, not h^2")
+    return "h", up, up
 
 
-def advice_on_steps(f: Function) -> str:
-    """What is wrong with the largest step."""
-    h = np.abs(steps(f)).max(initial=0)
-    if 0 < h < 3e-7:
-        return f"h = {h:.0e} is too small: rounding is off by precision/h; try 1e-5"
-    return f"h = {h:.0e} is too large: the formula is off by h^2; try 1e-5" if h > 3e-5 else ""
+# Functions of x, and random arguments
 
 
-def a_function(c: NDArray) -> Function:
-    """A function of as many numbers as c has."""
-    return lambda x: (c * np.sin(x)).sum() + x @ x
+def near_1000(x: NDArray) -> Any:
+    """1000 + sum of exp(x)"""
+    return 1000 + np.exp(x).sum()
+
+
+def wavy(x: NDArray) -> Any:
+    """sum of sin(x) + x @ x"""
+    return np.sin(x).sum() + x @ x
+
+
+def wavy_slope(x: NDArray, off: Any = 0) -> NDArray:
+    """Its gradient, in which entry j is off by off[j] percent of the largest."""
+    dx = np.cos(x) + 2 * x
+    return dx + off * np.abs(dx).max() / 100
 
 
 # Shapes of arguments by name: N rows, D inputs, n units, K classes; what becomes of their numbers
 SHAPES = {"z": "NK", "p": "NK", "dp": "NK", "y": "NK", "X": "ND", "h": "ND", "W": "DK", "b": "K"}
 SHAPES |= {"a": "NK", "dh": "NK", "da": "NK", "W1": "Dn", "b1": "n", "W2": "nK", "b2": "K"}
-SHAPES |= {"x": "D", "f": "D", "learning_rate": ""}
-MADE: dict[str, Function] = {
-    "p": lambda x: core.softmax(2 * x),
-    "y": lambda x: x.argmax(axis=1),
-    "x": lambda x: x * np.where(np.arange(len(x)), 1, 1e-7),  # (x_0 + h) - h is not x_0
-    "f": a_function,
-    "learning_rate": lambda x: float(abs(x)),
+SHAPES |= {"x": "D", "f": "", "dx": "D", "learning_rate": ""}
+MADE: dict[str, Callable[[NDArray, dict[str, Any]], Any]] = {
+    "p": lambda x, _: core.softmax(2 * x),
+    "y": lambda x, _: x.argmax(axis=1),
+    "x": lambda x, _: x * np.where(np.arange(len(x)), 1, 1e-7),  # (x_0 + h) - h is not x_0
+    "f": lambda x, _: wavy,
+    "dx": lambda x, args: wavy_slope(args["x"], (x == x.max()) * (x[0] > 0) * np.sign(x.sum())),
+    "learning_rate": lambda x, _: float(abs(x)),
 }
 SIZES = ((3, 3, 3), (1, 3, 2), (4, 2, 3), (2, 5, 4), (5, 4, 2), (3, 3, 3))
 
 
-def drawn(exercise: Exercise, rng: np.random.Generator, large: bool, *sizes: int) -> tuple:
+def drawn(exercise: Exercise, rng: np.random.Generator, *sizes: int, large: bool) -> tuple:
     """Random arguments for N, D and K; `large` z and a are of some 10,000, and whole numbers, which
     float32 can hold."""
-    axes, args = dict(zip("NDKn", (*sizes, sizes[-1] + 1), strict=True)), list[Any]()
-    for name, parameter in signature(exercise.right).parameters.items():
-        if parameter.default is parameter.empty:
-            x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
-            x = (1e4 * x).round() if large and name in ("z", "a") else x
-            args.append(MADE.get(name, np.asarray)(x))
-    return tuple(args)
+    axes, args = dict(zip("NDKn", (*sizes, sizes[-1] + 1), strict=True)), dict[str, Any]()
+    for name in exercise.arguments:
+        x = rng.normal(size=[axes[axis] for axis in SHAPES[name]])
+        x = (1e4 * x).round() if large and name in ("z", "a") else x
+        args[name] = MADE[name](x, args) if name in MADE else x
+    return tuple(args.values())
 
 
-# Cases; where N = K, or a W is square, wrong shapes are no error
+# Known arguments; where N = K, or a W is square, wrong shapes are no error
+I = np.eye(3)
 A3, B3, C3 = np.random.default_rng(0).normal(size=(3, 3, 3))
-A4, B4 = np.random.default_rng(1).normal(size=(2, 4, 3))
 FAR = np.array([[0, 1e4, 0], [9999, 1e4, -1e4], [-1e4, 0, 3]])
-P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(A4)
-Y3, Y4, POINT = np.array([0, 1, 1]), np.array([2, 0, 1, 1]), np.array([0.7, -1.2, 2.5])
-A, DH = np.array([[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]]), B3[:2]
-STEP3 = (Y3, B3, B3[0], C3, C3[0], 0.5)  # y, W1, b1, W2, b2, learning_rate
-STEP4 = (A4[:, :2], Y4, A4.T[:2], A4.T[2], B4, B4[0], 0.5)  # and X
-L = Loss(MLP([3, 3, 3], "tanh", seed=1), np.float64, A3, Y3)
-T3 = I * [[0.25], [0.5], [0.25]]  # r Y: with equal rows, some mistakes do not show
-DP3 = core.loss_gradient(P3, T3)
-# by differences
-DZ = measured_dz(core.softmax)
-DZ4 = differences(lambda z: core.cross_entropy(z, Y4).mean(), A4)
+SURE = core.softmax([[0.0, 30.0, 0.0]])
+P, P3, P4 = np.array([0.5, 0.3, 0.2]), core.softmax(A3), core.softmax(np.c_[A3, B3[0]])
+Y3, POINT = np.array([0, 1, 1]), np.array([0.7, -1.2, 2.5])
+STEP = (Y3, B3, B3[0], C3, C3[0], 0.1)  # y, W1, b1, W2, b2, learning_rate
+# of which float32 holds the answers
+A, DH = np.array([[[1.5, -0.5, 2.0], [-2.0, 0.5, -1.0]], [[3.0, -1.0, 2.0], [1.0, -2.0, 4.0]]])
+H = np.array([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0], [2.0, 1.0, -2.0]])
+W = np.array([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0], [-3.0, 1.0, 2.0]])
+DA = np.array([[1.0, -1.0, 0.0], [0.0, 2.0, -1.0], [-2.0, 0.0, 1.0]])
+HALVES = np.array([[0.5, 0.25, 0.25]])
+NEARLY = np.array([[small, 1 - 2 * small, small] for small in (2**-24, 2**-10)])
+EQUAL = (H[:2], Y3[:2], W, np.zeros(3), np.zeros((3, 4)), np.zeros(4), 0.5)
+HITS = (1e4 * I[:2], Y3[:2], I, np.zeros(3), I, np.zeros(3), 0.5)
+NET = MLP([3, 3, 3], "tanh", dtype="float64", seed=1)
+L = Loss(NET, np.float64, A3, Y3)
+DX, DTHETA, WRONG = wavy_slope(POINT), L.gradient(NET.theta), list[tuple]()
+for mistake in MISTAKES.values():
+    with swapped(mistake.change):
+        net = MLP([3, 3, 3], "tanh", dtype="float64", output_gradient=mistake.change.method)
+        dtheta = Loss(net, np.float64, A3, Y3).gradient(NET.theta)
+    if gradcheck.relative_error(dtheta, DTHETA) > 0.01:
+        WRONG.append((L, NET.theta, dtheta))
 
 ALL = (
     Exercise(
         core.softmax,
-        "p: shape (N, K)",
+        "p",
         {
-            "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": (A3,),
-            "logits that are equal, and one row": (np.ones((1, 4)),),
-            "logits of 10,000, -10,000, and one far above the rest": (FAR,),
+            "p_i = exp(z_i) / sum_j exp(z_j), 3 rows of 3 classes": [(A3,)],
+            "4 classes with equal logits": [(np.ones((1, 4)),)],
+            "logits of 10,000, -10,000, and one far above the rest": [(FAR,)],
+            "log p where p is small, logits 50 apart": small_p,
         },
         {
             "softmax-over-axis-0": ("(exp, axis=-1", "(exp, axis=0"),
@@ -272,21 +228,15 @@ ALL = (
                 "z.mean(-1, keepdims=True)",
             ),
         },
-        {
-            "rows of p sum to 1": lambda f: ("row sum", np.ones(4), f(A4).sum(axis=1)),
-            "differences of p are J": lambda f: ("J", core.softmax_jacobian(f(Z)), measured_J(f)),
-            "differences of L": lambda f: ("dz", measured_dz(f), core.fused(f(A3), T3)),
-        },
         of=core.softmax_and_log,
     ),
     Exercise(
         core.softmax_jacobian,
-        "J: shape (K, K) for p (K,)",
+        "J",
         {
-            "J_ik = p_i (delta_ik - p_k), p = (0.5, 0.3, 0.2)": (P,),
-            "4 classes": (np.array([0.4, 0.1, 0.2, 0.3]),),
-            "1 class": (np.ones(1),),
-            "J (N, K, K) for p (N, K), 4 rows of 3 classes": (P4,),
+            "J_ik = p_i (delta_ik - p_k), p = (0.5, 0.3, 0.2)": [(P,)],
+            "other p, of 3 classes, 4, and 1": [(HALVES[0],), (P4[0],), (np.ones(1),)],
+            "J (N, K, K) for p (N, K), 2 rows of 3 classes": [(P3[:2],)],
         },
         {
             "p-at-I-minus-p": ("p[..., :, None] *", "p.T @"),
@@ -296,19 +246,15 @@ ALL = (
             "the diagonal lacks its p_i: J = diag(p) - p p^T": ("(delta", "(0"),
             "the diagonal is p_i, not p_i (1 - p_i)": ("(delta -", "(delta - (1 - delta) *"),
         },
-        {
-            "J is symmetric": lambda f: ("J", f(P).T, f(P)),
-            "its rows sum to 0": lambda f: ("row sum", np.zeros(3), f(P).sum(axis=1)),
-            "J^T dp = p - y, one class": lambda f: ("dz", P - I[0], f(P).T @ (-I[0] / P)),
-            "J^T dp = p - y, every class": lambda f: ("dz", P - I, -I / P @ f(P)),
-            "differences of p": lambda f: ("J", measured_J(core.softmax)[0], f(core.softmax(Z[0]))),
-            "differences of L": lambda f: ("dz", DZ, np.einsum("ni,nik->nk", DP3, [*map(f, P3)])),
-        },
     ),
     Exercise(
         softmax_vjp,
-        "dz: shape (N, K)",
-        {"dz = J^T dp, 3 rows of 3 classes": (P3, B3), "4 rows of 3 classes": (P4, B4)},
+        "dz",
+        {
+            "dz = J^T dp, 3 rows of 3 classes, and 1 row": [(P3, B3), (HALVES, DH[:1])],
+            "dp = -y/p of a row that is very wrong, logits 30 apart": [(SURE, -I[:1] / SURE)],
+            "no array of K x K numbers, K = 500": never_writes_J,
+        },
         {
             "<dp, p> is not subtracted": (" - mean_dp", ""),
             "the factor p in front is missing": ("return p * ", "return "),
@@ -317,40 +263,30 @@ ALL = (
             "the sum runs over the whole batch": ("mean_dp)", "mean_dp.sum())"),
             "the sum runs over the rows, axis 0": ("mean_dp)", "(dp * p).sum(axis=0))"),
         },
-        {
-            "rows of dz sum to 0": lambda f: ("row sum", np.zeros(4), f(P4, B4).sum(axis=1)),
-            "dz = p - y, every class": lambda f: ("dz", P3 - I, f(P3, -I / P3)),
-            "differences of L": lambda f: ("dz", DZ, f(P3, DP3)),
-            "no array of K x K numbers, K = 500": never_writes_J,
-        },
         of=core.softmax_vjp,
     ),
     Exercise(
         core.cross_entropy,
-        "losses: shape (N,)",
+        "losses",
         {
-            "-log p of the true class, 3 rows of 3 classes": (A3, Y3),
-            "log K where all logits are equal": (np.zeros((2, 5)), np.array([0, 3])),
-            "logits 10,000 apart": (FAR, Y3),
+            "-log p of the true class, 3 rows of 3 classes": [(A3, Y3)],
+            "logits 10,000 apart: p underflows to 0, but log p from z does not": [(FAR, Y3)],
+            "the same, all rows right": [(1e4 * I, np.arange(3))],
         },
         {
-            "p underflows to 0; use z itself": ("log_softmax(z)", "np.log(np.exp(log_softmax(z)))"),
             "the mean over the rows; asked for is each row's own": ("(axis=-1)", "(-1).mean()"),
             "the sum over the rows; asked for is each row's own": ("(axis=-1)", "()"),
             "the minus of -log p is missing": ("return -", "return "),
             "the logarithm is to base 2": ("log_softmax(z)", "log_softmax(z) / np.log(2)"),
             "this is p of the true class, without log": ("log_softmax(z)", "-softmax(z)"),
         },
-        advice=advice_on_loss,
     ),
     Exercise(
         output_gradient,
-        "dz: shape (N, K)",
+        "dz",
         {
-            "dz = (p - Y)/N, 3 rows of 3 classes": (P3, Y3),
-            "4 rows of 3 classes": (P4, Y4),
-            "p - y, one row": (P[None], Y3[:1]),
-            "a row that is very wrong, logits 30 apart": (core.softmax([[0.0, 30.0, 0.0]]), Y3[:1]),
+            "dz = (p - Y)/N, 3 rows of 4 classes": [(P4, Y3)],
+            "rows that are very wrong, logits 7 to 30 apart": [(NEARLY, Y3[::2]), (SURE, Y3[:1])],
         },
         {
             "y - p, not divided by N (--mistake y-minus-p, missing-1-over-n)": ("/ len(p)", "* -1"),
@@ -358,17 +294,11 @@ ALL = (
             "divided by N K; the mean is over the N rows": ("len(p)", "p.size"),
             "y is not subtracted": ("core.OUTPUT_GRADIENTS[method](p, T)", "p / len(p)"),
         },
-        {
-            "rows of dz sum to 0": lambda f: ("row sum", np.zeros(4), f(P4, Y4).sum(axis=1)),
-            "differences of L": lambda f: ("dz", DZ4, f(P4, Y4)),
-        },
     ),
     Exercise(
-        linear_forward,
-        "a: shape (N, n_out)",
-        {
-            "a = h @ W + b, 3 rows, 3 in, 3 out": (A3, B3, C3[0]),
-        },
+        solutions.linear_forward,
+        "a",
+        {"a = h @ W + b, 3 rows, 3 in, 3 out": [(H, W, DH[0])]},
         {
             "W is transposed; it has a row for each unit that enters": ("@ W", "@ W.T"),
             "b is missing": (" + b", ""),
@@ -377,43 +307,41 @@ ALL = (
         },
     ),
     Exercise(
-        linear_backward,
-        "dW, db, dh: shape (n_in, n_out), (n_out,), (N, n_in)",
-        {
-            "dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": (A3, B3, C3),
-        },
+        solutions.linear_backward,
+        "dW, db, dh",
+        {"dW = h^T @ da, db = sum of da, dh = da @ W^T; 3 rows, 3 in, 3 out": [(H, W, DA)]},
         {
             "missing-transpose": ("W.T", "W"),
-            "they come in another order than dW, db, dh": ("dW, db, dh =", "db, dh, dW ="),
+            "one-over-n-twice": (" da,", " da / len(h), 1 / len(h) *"),
+            "they come in another order than dW, db, dh": (
+                "h.T @ da, da.sum(axis=0), da @ W.T",
+                "da @ W.T, h.T @ da, da.sum(axis=0)",
+            ),
             "dW is transposed: h^T @ da": ("h.T @ da", "da.T @ h"),
             "db sums over the units, not over the rows": ("axis=0", "axis=1"),
             "db is a mean; the 1/N is in da already": ("da.sum", "da.mean"),
-            "dW and db are divided by N; the 1/N is in da already": (
-                " da,",
-                " da / len(h), 1 / len(h) *",
-            ),
         },
     ),
     Exercise(
-        relu,
-        "h: shape as a",
+        solutions.relu,
+        "h",
         {
-            "h = max(a, 0), on both sides of 0": (A,),
-            "at 0": (A * (A > 1),),
-            "next to 0": (A * 1e-12,),
+            "h = max(a, 0), on both sides of 0": [(A,)],
+            "at 0, and next to it": [(A * (A > 1),), (A * 1e-12,)],
         },
         {
             "the slope, not h": ("np.maximum(a, 0)", "(a > 0) * 1.0"),
             "|a|, not max(a, 0)": ("(a, 0)", "(a, -a)"),
         },
+        size=0,
     ),
     Exercise(
-        relu_backward,
-        "da: shape as a",
+        solutions.relu_backward,
+        "da",
         {
-            "da = dh where a > 0, else 0": (DH, A),
-            "the slope at a = 0 is 0, that of the left side": (DH, A * [1, -1, 0]),
-            "a next to 0": (DH, A * 1e-12),
+            "da = dh where a > 0, else 0": [(DH, A)],
+            "the slope at a = 0 is 0, that of the left side": [(DH, A * [1, -1, 0])],
+            "a next to 0": [(DH, A * 1e-12)],
         },
         {
             "relu-slope-everywhere": (" * (a > 0)", ""),
@@ -423,50 +351,66 @@ ALL = (
             "dh and a are swapped": ("dh * (a", "a * (dh"),
             ">= stands where > is meant": ("> 0", ">= 0"),
         },
+        size=0,
     ),
     Exercise(
         training_step,
-        "L, W1, b1, W2, b2: shape () and as they come in",
+        "L, W1, b1, W2, b2",
         {
-            "3 rows, a net of 3-3-3 units": (A3, *STEP3),
-            "4 rows, a net of 2-4-3 units": STEP4,
-            "large logits": (A3 * 2000, *STEP3),
-            "units whose a is 0, where relu's slope is 0": (A3 * 0, Y3, B3, B3[0] * 0, *STEP3[3:]),
+            "3 rows, a net of 3-3-3 units": [(A3, *STEP)],
+            "W2 of zeros, where all classes are equal": [EQUAL],
+            "large logits: p underflows to 0, but log p from z does not": [(A3 * 2000, *STEP)],
+            "the same, all rows right": [HITS],
+            "units whose a is 0, where relu's slope is 0": [(A3 * 0, Y3, B3, P * 0, *STEP[3:])],
         },
         {
             "learning_rate is not used": ("learning_rate * ", ""),
-            "W2 is updated before dh = dz @ W2^T, which needs the one of the forward pass": Change(
-                MLP.backward,
-                "layer.WT",
-                "(layer.W - 0.5 * layer.dW).mT",  # 0.5: the cases' rate
-            ),
             "L is the sum over the rows, not their mean": ("return L", "return L * len(X)"),
             "L is that after the step": ("return L", "return net.loss_and_gradient(X, y)[0]"),
             "the biases are not updated": ("one.b, two.W, two.b", "b1, two.W, b2"),
             "the first layer is not updated": ("one.W, one.b", "W1, b1"),
             "nothing is updated": ("net.theta -=", "dtheta ="),
-            "p underflows to 0: L must come from z": ("return L", "return np.inf"),
         },
-        {"L of 20 steps": lambda f: ("L", twenty_losses(training_step), twenty_losses(f))},
     ),
     Exercise(
-        central_differences,
-        "gradient: shape (n,), as x",
+        gradcheck.central_differences,
+        "gradient",
         {
-            "f(x) = 3 x_0 - 2 x_1 + x_2": (lambda x: 3 * x[0] - 2 * x[1] + x[2], POINT),
-            "exp(x_0) sin(x_1) + x_2^3": (lambda x: np.exp(x[0]) * np.sin(x[1]) + x[2] ** 3, POINT),
-            "7 digits of 100 + sum of exp(x), so h must not be too small": (near_100, POINT),
-            "7 digits of sin(30 x), so h must not be too large": (near_a_bend, POINT / 10),
-            "L of a net of 3-3-3 units, x its theta": (L, MLP([3, 3, 3], dtype="float64").theta),
+            "f(x) = 3 x_0 - 2 x_1 + x_2": [(lambda x: 3 * x[0] - 2 * x[1] + x[2], POINT)],
+            "x_j is moved up and down by the same h": on_both_sides,
+            "7 digits of 1000 + sum of exp(x), so h must not be too small": [(near_1000, POINT)],
+            "7 digits of sin(30 x), so h must not be too large": [
+                (lambda x: np.sin(30 * x).sum(), POINT / 10)
+            ],
+            "L of a net of 3-3-3 units, x its theta": [(L, NET.theta)],
         },
         {
             "it is divided by h; from x - h to x + h it is 2h": ("/ (above - below)", "/ step"),
             "it is divided by 2h; from x to x + h it is h": ("/ (above", "/ 2 / (above"),
             "the sign: f(x + h) - f(x - h)": ("/ (above - below)", "/ (below - above)"),
         },
-        {"each x_j moves alone, up by h and down by h": moves_both_ways},
-        advice=advice_on_steps,
-        tolerances=(1e-7, 1e-7),
+        tolerance=1e-7,
+    ),
+    Exercise(
+        gradient_check,
+        "verdict",
+        {
+            "True for the gradient, False for 2 dx, -dx, and dx in another order": [
+                (wavy, POINT, dx) for dx in (DX, 2 * DX, -DX, DX[::-1])
+            ],
+            "False where entries are off by 1%, either way, or NaN": [
+                (wavy, POINT, wavy_slope(POINT, off))
+                for off in (*I, *-I, I[0] - I[1], np.nan * I[2])
+            ],
+            "the same where f is a million times as large, and where it is small": [
+                (lambda x, c=c: c * wavy(x), POINT, c * wavy_slope(POINT, off))
+                for c in (1e6, 1e-4)
+                for off in (0, I[1])
+            ],
+            "True for L of a net of 3-3-3 units, x its theta": [(L, NET.theta, DTHETA)],
+            f"False for {len(WRONG)} gradients of nets with a mistake": WRONG,
+        },
+        {},
     ),
 )
 EXERCISES = {exercise.right.__name__: exercise for exercise in ALL}

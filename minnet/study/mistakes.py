@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minnet.core.activations import relu
-from minnet.core.network import MLP
+from minnet.core.network import MLP, affine_backward
 from minnet.core.softmax import fused, loss_gradient
 from minnet.core.softmax import softmax_and_log as softmax
 from minnet.core.softmax import softmax_jacobian as jacobian
@@ -92,6 +92,7 @@ def swapped(change: Change | None) -> Iterator[None]:
 
 
 EYE_K = "np.array([np.eye(p.shape[-1], k=i)[i] for i in range(p.shape[-1])], p.dtype)"
+P_2D = "np.atleast_2d(p)"
 R = "np.add.reduce(T, axis=-1, keepdims=True)"  # the row's share of the mean, in `fused`
 MISTAKES = {
     "diagonal-jacobian": Mistake(
@@ -124,6 +125,11 @@ MISTAKES = {
         "J summed to a vector, so that it multiplies dp as an activation's slope multiplies dh. To "
         "whoever expects elementwise derivatives the shapes then fit; but rows of J sum to 0.",
     ),
+    "batch-in-jacobian": Mistake(
+        Change(jacobian, "(delta - p[..., None, :])", f"delta - {P_2D}.T @ {P_2D}"),
+        "J = diag(p) - p p^T, written for a batch P as diag(p) - P^T P. It sums p p^T over "
+        "the rows: right for one row and always symmetric, but each J holds all other rows too.",
+    ),
     "lost-1-over-p": Mistake(
         Change(loss_gradient, "-T / p", "-T"),
         "The loss differentiated as if it had no log: dp = -T. It looks like an error signal; J "
@@ -154,6 +160,11 @@ MISTAKES = {
         Change(fused, f"p * {R} - T", f"p - T / {R}"),
         "The gradient of the sum of the losses, with the value of their mean. A single row cannot "
         "show it, and Adam evens it out; the steps of plain gradient descent are N times as long.",
+    ),
+    "one-over-n-twice": Mistake(
+        Change(affine_backward, "dot(h1T, da,", "dot(h1T, da / len(da),"),
+        "dW and db divided by N, where dz has the 1/N already. Each line alone reads like a mean. "
+        "The direction is right, and a larger rate makes up for steps that are N times too short.",
     ),
     "softmax-over-axis-0": Mistake(
         Change(softmax, "axis=-1", "axis=0"),
@@ -188,10 +199,32 @@ MISTAKES = {
         "2^z instead of e^z, to count in bits or because exp2 is faster, with the old log and J. p "
         "sums to 1 and p - y holds; only a difference sees the factor log 2 that they lack.",
     ),
+    "softmax-twice": Mistake(
+        Change(MLP.forward, "return tape.z", "return softmax(tape.z)"),
+        "A net that ends in softmax, before a loss that has a softmax of its own. Predictions stay "
+        "right, but of three classes none gets more than 0.58, so L stays above 0.55. dz lacks the "
+        "inner J here; where autograd adds it, no check of the gradient sees anything.",
+    ),
+    "log-of-p": Mistake(
+        Change(softmax, "shifted - np.log(total)", "np.log(p)"),
+        "The log of p, not log p from the logits. The two agree until p underflows: from a gap of "
+        "746 on p is 0, and the loss infinite or NaN, though dz is still right.",
+        gap=1000,
+    ),
     "missing-transpose": Mistake(
         Change(MLP.backward, "layer.WT", "layer.W if now.h.shape == now.a.shape else layer.WT"),
         "W instead of its transpose in dh = da @ W^T. If W is square the shapes fit, and trying "
         "transposes until they do ends here; only the layers below this one get wrong gradients.",
+    ),
+    "updated-w-for-dh": Mistake(
+        Change(MLP.backward, "layer.WT", "(layer.W - 0.1 * layer.dW).mT"),
+        "W updated as soon as its dW is known, and then used for dh. One loop does both; but dh "
+        "belongs to the W of the forward pass. With a small rate the error is small too.",
+    ),
+    "gradient-not-cleared": Mistake(
+        Change(affine_backward, "dot(h1T, da, out=layer.dWb)", "layer.dWb += dot(h1T, da)"),
+        "The gradient added to those of earlier steps, as nothing sets it to 0. The first step is "
+        "right, so a check that asks once sees nothing; from then on old gradients pull along.",
     ),
     "dropout-without-mask": Mistake(
         Change(MLP.forward, "now.slope *= now.mask", "pass"),

@@ -8,6 +8,7 @@ import json
 import math  # noqa: F401  for LOG_K
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,7 @@ from minnet import training
 from minnet.core.gradcheck import complex_step
 from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, softmax
 from minnet.distributed import blas_threads
+from minnet.errors import ConfigError, did_you_mean, short
 from minnet.study.check import Witness, groups
 from minnet.study.subject import Subject
 from minnet.study.text import WIDTH, array_lines, numbers, paint, wrapped
@@ -66,6 +68,36 @@ STEPS: list[tuple[Any, ...]] = [
     (25, "W", "W - rate weight_decay W", "W"),
     (26, "change", "what {recipe.rule} adds to theta", "net.theta"),
 ]
+WHY = {
+    1: "the inputs are the first h, so that all layers have one formula",
+    2: "each unit weighs what enters, adds it up, and adds its bias",
+    3: "without a bend between them, two layers would be no more than one; (23) needs the slope",
+    4: "units drop out at random, so none can rely on another; 1/(1 - rate) keeps the mean",
+    5: "the last layer has no bend: softmax takes any numbers",
+    6: "the same number taken off all logits cancels in p, and exp of at most 0 cannot overflow",
+    7: "what exp has to be divided by for p to sum to 1",
+    8: "positive numbers that sum to 1: a probability for each class",
+    9: "from the logits, since p may underflow to 0, which has no log",
+    10: "L is a mean, and this is the row's part in it; all gradients get it once, through T",
+    11: "what p should be",
+    12: "the target and the row's share in one array: of y, L and dz need nothing else",
+    13: "-log p is 0 for a sure hit and grows without bound towards a sure miss",
+    14: "the derivative of log p is 1/p: the smaller p, the more a small rise of it is worth",
+    15: "all p_i share one sum, so each moves with every logit: a matrix, not a vector",
+    16: "z_k reaches L through every p_i: a sum over i",
+    17: "what all dp_i have in common changes nothing, since p sums to 1; (18) takes it off",
+    18: "J^T = diag(p) - p p^T, multiplied out: 2K products in place of K^2",
+    19: "p cancels the 1/p of dp, so nothing is divided any more",
+    20: "W_ij reaches L through a_j alone, times h_i; rows share W and b, so they are summed",
+    21: "the derivative of l2/2 sum(W^2)",
+    22: "h_i reaches L through every a_j, times W_ij: a sum over j, hence W^T",
+    23: "each h_i depends on its own a_i alone: J is diagonal, and slope is that diagonal",
+    24: "so that one bad batch cannot throw theta far; the direction stays",
+    25: "weights shrink apart from the gradient, which the rule would scale",
+    26: "dtheta points to where L grows, so theta goes the other way",
+    "C": "nothing is subtracted, so h can be tiny and no digit is lost",
+    "D": "it takes L alone and none of the derivation, so it cannot repeat its mistakes",
+}
 
 
 class Line(NamedTuple):
@@ -236,25 +268,48 @@ def _measured(subject: Subject) -> list[Line]:
     return lines
 
 
-def lines(traced: Trace, colour: bool = False) -> list[str]:
-    """The trace as text, at most 100 columns wide."""
-    text = wrapped(traced.heading)
+def at(traced: Trace, where: str) -> Trace:
+    """The lines of one name alone: 1.dW for dW[1], out.dz for dz, or the name as it is printed.
+    Raises ConfigError if nothing has it."""
+    layer, _, name = where.rpartition(".")
+    names = {line.name for section in traced.sections.values() for line in section} - {""}
+    last = sum(name.startswith("W[") for name in names) - 1
+    wanted = {where, f"{name}[{layer}]", *([name, f"{name}[{last}]"] if layer == "out" else [])}
+    if not names & wanted:
+        hint = did_you_mean(name, names) or "; minnet study prints all names"
+        raise ConfigError(f"--at {short(where)}: no line has this name{hint}")
+    found = {
+        title: [line for line in section if line.name in wanted]
+        for title, section in traced.sections.items()
+    }
+    return Trace(traced.heading, {title: section for title, section in found.items() if section})
+
+
+def lines(traced: Trace, colour: bool = False, why: bool = False, full: bool = False) -> list[str]:
+    """The trace as text, at most 100 columns wide; with a reason where a step comes first, and, if
+    `full`, with the code and every digit."""
+    text, reasons = wrapped(traced.heading), WHY.copy() if why else {}
     for title, section in traced.sections.items():
         text += ["", paint(title, "bold", colour)]
         for line in section:
-            text += _shown(line, colour)
+            text += _shown(line, reasons.pop(line.step, ""), full, colour)
     return text
 
 
-def _shown(line: Line, colour: bool) -> list[str]:
-    """A line's step, name, formula, shape or scalar, and place in the code; its array; its note."""
-    place = "{}:{}".format(*locations()[line.step]) if line.step else ""
+def _shown(line: Line, reason: str, full: bool, colour: bool) -> list[str]:
+    """A line's step, name, formula, shape or scalar, and place in the code; why; its array; its
+    note."""
+    file, number, source = locations()[line.step] if line.step else ("", "", "")
     tag, value = f"({line.step})" if line.step else "", np.asarray(line.value)
     middle = str(value.shape) if value.ndim else str(numbers(value))
     text = f"{f'{tag:>5} {line.name:9} {line.formula}':{WIDTH - 38}} {middle:>14}"
-    text += paint(f"{place:>{WIDTH - len(text)}}", "dim", colour) if place else ""
+    text += paint(f"{f'{file}:{number}':>{WIDTH - len(text)}}", "dim", colour) if file else ""
     array = array_lines(value, indent=8) if value.ndim else []
-    return [text, *array, *(paint(note, "dim", colour) for note in wrapped(line.note, indent=10))]
+    if full:
+        every = np.array2string(value, WIDTH - 8, floatmode="unique", threshold=sys.maxsize)
+        array = [*wrapped(source, 8), *textwrap.indent(every, " " * 8).splitlines()]
+    under = [*wrapped(f"why: {reason}" * bool(reason), 8), *array]
+    return [text, *under, *(paint(note, "dim", colour) for note in wrapped(line.note, indent=10))]
 
 
 def as_data(traced: Trace) -> dict[str, Any]:
