@@ -116,16 +116,18 @@ def prepare(config: Config, progress: Progress = None, team: Team = ALONE) -> Pr
     P = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise([D, *model.hidden, K]))
     P *= model.members
     vectors = 4 + OPTIMIZERS[config.optimizer.name].vectors  # theta now, before, at best; dtheta
-    need, have = vectors * P * np.dtype(model.dtype).itemsize, files.memory()
+    y = loaded.y[loaded.parts["train"]]
+    n = min(config.train.batch_size or training.LARGEST_BATCH, len(y))
+    tape = 5 * n * model.members * (D + sum(model.hidden) + K)  # h, a, slope, dh, da
+    need, have = (vectors * P + tape) * np.dtype(model.dtype).itemsize, files.memory()
     if need > have:
-        needs = f"{P:,} parameters need {need / 1e9:,.0f} GB"
+        needs = f"{P:,} parameters and batches of {n:,} rows need {need / 1e9:,.0f} GB"
         raise ConfigError(f"model.hidden: {needs}; {have / 1e9:,.0f} GB of memory are free")
     if config.train.watch == "auc" and "validation" in loaded.parts:
         absent = np.setdiff1d(np.arange(K), loaded.y[loaded.parts["validation"]])
         if absent.size:
             where = f"the validation part has no row of class {loaded.classes[absent[0]]}"
             raise ConfigError(f"train.watch: no auc, as {where}: watch another figure")
-    y = loaded.y[loaded.parts["train"]]
     weights = training.class_weights(config.train.class_weight, y, loaded.classes)
     net = training.build(config, D, K, weights)
     parts = {n: data.part(loaded, rows, fitted, net.dtype) for n, rows in loaded.parts.items()}

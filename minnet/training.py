@@ -29,6 +29,7 @@ Parts: TypeAlias = dict[str, Part]
 Stop: TypeAlias = threading.Event | None
 LARGEST = sys.float_info.max
 TEMPERATURES = np.geomspace(0.4, 3, 41)  # no lower, so that few rows do not make p too sure
+LARGEST_BATCH = 256  # of those that follow from the number of rows
 EXPLODED = 1e4  # a run is given up when its loss exceeds this multiple of the first
 
 
@@ -190,7 +191,7 @@ def folds(y: NDArray, members: int, seed: int) -> NDArray:
 def settled(config: Config, part: Part) -> Config:
     """The config with the numbers that it leaves to the rows of the training part."""
     n, epochs, size = part.rows, config.train.epochs, config.train.batch_size
-    power = min(256, max(32, 2 ** int(math.log2(max(1, n / 20)))))
+    power = min(LARGEST_BATCH, max(32, 2 ** int(math.log2(max(1, n / 20)))))
     size = size or math.ceil(n / math.ceil(n / power))  # so that the last batch is no smaller one
     epochs = epochs or max(40, math.ceil(1500 / math.ceil(n / size)))
     return replace(config, train=replace(config.train, epochs=epochs, batch_size=size))
