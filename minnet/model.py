@@ -31,6 +31,8 @@ from minnet.errors import (
     short,
 )
 
+BARE = "MLPClassifier"  # the source of a model that was fitted on arrays of its inputs
+
 
 @dataclass(repr=False)
 class Model:
@@ -148,17 +150,17 @@ class Model:
             table = frames.table(X, "X", self.how())
         else:
             takes, texts = self.feature_names_in_.tolist(), self.preprocessing.categories
-            if texts:
-                X = np.asarray(X, object)
-            else:
-                X = X.tocsr() if hasattr(X, "tocsr") else _numbers(X)
+            if hasattr(X, "tocsr"):
+                X = X.tocsr() if self.preprocessing.fill is None else X.toarray()
+            elif not hasattr(X, "dtype"):
+                X = np.asarray(X, object)  # numbers and text stay what they are
             if X.ndim != 2 or X.shape[1] != len(takes):
                 raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(takes)})")
             names = self.preprocessing.names
             word = Cells(self.how().missing).word
             text = {name: frames.words(X[:, takes.index(name)], word) for name in texts}
             X = X if names == takes else X[:, [takes.index(name) for name in names]]
-            table = Table("X", names, _numbers(X) if texts else X, text, named=True)
+            table = Table("X", names, X if hasattr(X, "tocsr") else _numbers(X), text, named=True)
         table = self.alike(table)
         table.check(np.isinf, FINITE)
         for note in notes(self, table):
@@ -216,7 +218,12 @@ def read(
         if place is None:
             raise ConfigError(f"--keep: {table.path}: {no_column('', column, names)}")
         kept[names[place]] = kinds.cells(table, names[place])
-    return model.alike(table, labels, tuple(kept)), kept
+    table = model.alike(table, labels, tuple(kept))
+    if model.source == BARE:
+        what = "minnet.save(pipeline) keeps what a pipeline does to them"
+        bare = f"{table.path}: columns go to the net as they are: {what}"
+        table = replace(table, notes=[*table.notes, bare])
+    return table, kept
 
 
 def notes(model: Model, table: Table) -> list[str]:
