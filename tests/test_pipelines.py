@@ -97,7 +97,7 @@ SCALERS = [
 ]
 IMPUTERS = [
     *(SimpleImputer(strategy=s) for s in ("mean", "median", "most_frequent")),
-    SimpleImputer(strategy="constant", fill_value=-1.5),
+    SimpleImputer(strategy="constant", fill_value=-1),
     SimpleImputer(add_indicator=True),
 ]
 WORDS = [  # of text with missing cells
