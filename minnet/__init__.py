@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from minnet.estimator import MLPClassifier
     from minnet.model import load
+    from minnet.pipelines import save
 
     __version__: str
 
@@ -41,6 +42,7 @@ __all__ = [
     "cross_entropy",
     "load",
     "log_softmax",
+    "save",
     "softmax",
     "softmax_jacobian",
     "softmax_vjp",
@@ -53,7 +55,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module("minnet.errors").VERSION
     if name in __all__:
         # from what costs least; the estimator needs scikit-learn
-        for home in ("errors", "core.softmax", "core.network", "model", "estimator"):
+        for home in ("errors", "core.softmax", "core.network", "model", "estimator", "pipelines"):
             module = importlib.import_module(f"minnet.{home}")
             if name in vars(module):
                 return getattr(module, name)

@@ -28,7 +28,7 @@ class DataError(MinnetError):
 
 
 class ModelFileError(MinnetError):
-    """A model file or checkpoint that is damaged, or a file that is neither."""
+    """A model that no file can hold, or a file that is damaged or no model or checkpoint."""
 
 
 class TrainingError(MinnetError):

@@ -31,7 +31,7 @@ from minnet.data import Part
 from minnet.data.preprocess import Preprocessing
 from minnet.distributed import blas_threads
 from minnet.errors import TrainingError
-from minnet.model import Model
+from minnet.model import BARE, Model
 from minnet.training import Epoch, Parts, State
 
 SMALLEST_RATE = 1e-6  # below which an adaptive learning rate ends training
@@ -466,9 +466,13 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return log_softmax(self._logits(X))
 
     def save(self, path: str | Path) -> None:
-        """Write the model as one file without pickle, for minnet.load and `minnet predict`. Raises
-        ValueError for labels that are neither text nor whole numbers, MinnetError if the file
-        cannot be written."""
+        """Write the model as one file without pickle, for minnet.load and `minnet predict`; of a
+        pipeline, minnet.save does. Raises ValueError for labels that are neither text nor whole
+        numbers, MinnetError if the file cannot be written."""
+        self.as_model().save(Path(path))
+
+    def as_model(self) -> Model:
+        """What `save` writes. Raises ValueError as it does."""
         validation.check_is_fitted(self)
         classes = np.array(self.classes_.tolist())
         if len(classes) < 2:
@@ -478,7 +482,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{what}: use whole numbers or text")
         names = validation._check_feature_names_in(self).tolist()  # or x0, x1, ...
         as_given = Preprocessing(names, None, np.zeros(len(names)), np.ones(len(names)))
-        Model(self._use_weights(), as_given, classes, {}, type(self).__name__).save(Path(path))
+        return Model(self._use_weights(), as_given, classes, {}, BARE)
 
     # Protocols of scikit-learn
 

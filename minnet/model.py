@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,32 @@ from numpy.typing import NDArray
 from minnet import files, metrics
 from minnet.core.arrays import Array
 from minnet.core.network import MLP, ROWS
-from minnet.core.softmax import cross_entropy, softmax
+from minnet.core.softmax import cross_entropy, log_softmax, softmax
 from minnet.data import frames, kinds, sources
 from minnet.data.delimited import Progress
+from minnet.data.dialect import Cells
 from minnet.data.preprocess import GAP, OTHER, Preprocessing, codes
 from minnet.data.table import LABEL, Reading, Table, no_column, not_finite, place_of
-from minnet.errors import ConfigError, DataError, MinnetWarning, ModelFileError, one_line, short
+from minnet.errors import (
+    ConfigError,
+    DataError,
+    MinnetError,
+    MinnetWarning,
+    ModelFileError,
+    one_line,
+    short,
+)
+
+BARE = "MLPClassifier"  # the source of a model that was fitted on arrays of its inputs
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A trained classifier: a net, how columns become its inputs, and its classes (K,), the labels
     as they were given. `reading` is how its training file was read, as far as other files are read
-    alike; `source` names that file or data set; `counts` are the rows of each class there, [K]."""
+    alike; `source` names that file or data set; `counts` are the rows of each class there, [K].
+
+    scikit-learn takes it for a classifier that is fitted, but that it cannot fit anew."""
 
     net: MLP
     preprocessing: Preprocessing
@@ -39,8 +52,16 @@ class Model:
 
     @property
     def feature_names_in_(self) -> Array:
-        """The columns that the model was trained on: first those of numbers, then those of text."""
-        return np.array(self.preprocessing.columns, dtype=object)
+        """The columns that the model takes, in the order of its training file or pipeline."""
+        columns, used = self.reading.get("columns", ()), self.preprocessing.columns
+        if "target" in self.reading:  # these are all columns of the training file
+            columns = [name for name in columns if name in used]
+        return np.array(columns or used, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many columns the model takes."""
+        return len(self.feature_names_in_)
 
     def save(self, path: Path) -> None:
         """Write a model file: all that `load` and predicting need. Raises FileError."""
@@ -61,16 +82,36 @@ class Model:
     def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D), an array or sparse matrix with the columns in order, or a pandas
         data frame. Raises DataError for other columns, and for values missing or not finite."""
-        none = np.empty((0, self.net.K), self.net.dtype)
-        return softmax(np.concatenate([none, *self.logits_in_blocks(self._table(X))]))
+        return softmax(self._logits(X))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """log p (N, K), from the logits: right even where p itself is too small for its dtype."""
+        return log_softmax(self._logits(X))
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row of X, as (N,) labels."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return self.classes_[self._logits(X).argmax(axis=1)]
 
-    def score(self, X: Any, y: Any) -> float:
-        """The share of rows of X whose predicted class is that of y (N,)."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of rows of X, by their weights (N,), whose predicted class is that of y (N,)"""
+        return float(np.average(self.predict(X) == np.asarray(y), weights=sample_weight))
+
+    def fit(self, *data: Any, **options: Any) -> NoReturn:
+        """Raises MinnetError: a loaded model is there to predict, and so is each copy of it."""
+        what = "a loaded model predicts and cannot be fitted again, as cross-validation would"
+        raise MinnetError(f"{what}: fit MLPClassifier, or hand over FrozenEstimator(model)")
+
+    __sklearn_clone__ = fit
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        inputs, target = InputTags(sparse=True, string=True), TargetTags(required=True)
+        return Tags("classifier", target, classifier_tags=ClassifierTags(), input_tags=inputs)
+
+    def _logits(self, X: Any) -> NDArray:
+        none = np.empty((0, self.net.K), self.net.dtype)
+        return np.concatenate([none, *self.logits_in_blocks(self._table(X))])
 
     def logits_in_blocks(self, table: Table) -> Iterator[NDArray]:
         """z (n, K) for one block of rows after the other. Raises DataError like predict_proba."""
@@ -99,22 +140,28 @@ class Model:
         Raises DataError."""
         words, how = [*self.preprocessing.categories], self.how(labels)
         how = replace(how, text=(*words, *known))
-        return kinds.alike(table, self.preprocessing.names, words, how)
+        takes = None if "target" in self.reading else self.feature_names_in_.tolist()
+        return kinds.alike(table, self.preprocessing.names, words, how, takes)
 
     def _table(self, X: Any) -> Table:
         """X as a table, with the names of its columns if it has any."""
-        names = self.preprocessing.names
         if hasattr(X, "columns"):
             if not hasattr(X, "iloc"):
                 raise DataError("X: not a pandas data frame: give its to_pandas()")
             table = frames.table(X, "X", self.how())
-        elif self.preprocessing.categories:
-            raise DataError("X: this model has columns of text: give a data frame with their names")
         else:
-            X = X.tocsr() if hasattr(X, "tocsr") else _numbers(X)
-            if X.ndim != 2 or X.shape[1] != len(names):
-                raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(names)})")
-            table = Table("X", names, X)
+            takes, texts = self.feature_names_in_.tolist(), self.preprocessing.categories
+            if hasattr(X, "tocsr"):
+                X = X.tocsr() if self.preprocessing.fill is None else X.toarray()
+            elif not hasattr(X, "dtype"):
+                X = np.asarray(X, object)  # numbers and text stay what they are
+            if X.ndim != 2 or X.shape[1] != len(takes):
+                raise DataError(f"X: has shape {X.shape}: this model takes (N, {len(takes)})")
+            names = self.preprocessing.names
+            word = Cells(self.how().missing).word
+            text = {name: frames.words(X[:, takes.index(name)], word) for name in texts}
+            X = X if names == takes else X[:, [takes.index(name) for name in names]]
+            table = Table("X", names, X if hasattr(X, "tocsr") else _numbers(X), text, named=True)
         table = self.alike(table)
         for note in notes(self, table):
             warnings.warn(note, MinnetWarning, stacklevel=3)
@@ -171,7 +218,12 @@ def read(
         if place is None:
             raise ConfigError(f"--keep: {table.path}: {no_column('', column, names)}")
         kept[names[place]] = kinds.cells(table, names[place])
-    return model.alike(table, labels, tuple(kept)), kept
+    table = model.alike(table, labels, tuple(kept))
+    if model.source == BARE:
+        what = "minnet.save(pipeline) keeps what a pipeline does to them"
+        bare = f"{table.path}: columns go to the net as they are: {what}"
+        table = replace(table, notes=[*table.notes, bare])
+    return table, kept
 
 
 def notes(model: Model, table: Table) -> list[str]:

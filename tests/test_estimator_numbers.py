@@ -224,3 +224,89 @@ def test_lbfgs_ends_where_scikit_learns_does(name, hidden, weighted, activation)
     assert ours.n_iter_ == theirs.n_iter_
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-3)
+
+
+NOTEBOOK = """
+import pickle
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, classification_report, confusion_matrix
+from sklearn.model_selection import (
+    GridSearchCV, RandomizedSearchCV, cross_val_predict, cross_val_score, learning_curve,
+    train_test_split, validation_curve)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+np.set_printoptions(precision=6, suppress=True)
+np.random.seed(7)
+X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+X, y = X.iloc[:, :6], np.where(y == 1, "benign", "malignant")
+X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+
+clf = MLPClassifier(hidden_layer_sizes=(12,), max_iter=60, random_state=1)
+print(clf)
+pipe = Pipeline([("scale", StandardScaler()), ("net", clf)]).fit(X_train, y_train)
+net = pipe.named_steps["net"]
+print(pipe, pipe.score(X_test, y_test), pipe.classes_, pipe.feature_names_in_)
+print(net.n_iter_, f"{net.loss_:.6f}", np.array(net.loss_curve_[::10]))
+print(net.out_activation_, net.n_outputs_, net.n_layers_)
+print(*(w.shape for w in net.coefs_), net.coefs_[0][0])
+print(classification_report(y_test, pipe.predict(X_test), digits=4))
+print(confusion_matrix(y_test, pipe.predict(X_test)), pipe.predict_proba(X_test)[:3])
+print(pipe.predict_log_proba(X_test)[:3])
+
+grid = {"net__alpha": [1e-4, 1.0], "net__early_stopping": [False, True]}
+search = GridSearchCV(pipe, grid, cv=3, scoring="neg_log_loss").fit(X_train, y_train)
+print(search.best_params_, search.best_score_, search.cv_results_["mean_test_score"])
+many = {"net__learning_rate_init": [1e-3, 1e-2], "net__solver": ["sgd", "adam", "lbfgs"]}
+search = RandomizedSearchCV(pipe, many, n_iter=3, cv=2, random_state=3).fit(X_train, y_train)
+print(search.best_params_, search.cv_results_["mean_test_score"])
+
+for method in ("sigmoid", "isotonic"):
+    calibrated = CalibratedClassifierCV(pipe, method=method, cv=3).fit(X_train, y_train)
+    p = calibrated.predict_proba(X_test)[:, 1]
+    print(method, f"{brier_score_loss(y_test == 'malignant', p):.6f}")
+found = permutation_importance(pipe, X_test, y_test, n_repeats=3, random_state=0)
+print(found.importances_mean, found.importances_std)
+sizes, train, test = learning_curve(pipe, X_train, y_train, train_sizes=[0.3, 1.0], cv=3)
+print(sizes, train, test)
+print(*validation_curve(pipe, X, y, param_name="net__alpha", param_range=[1e-4, 10], cv=2))
+print(cross_val_score(pipe, X, y, cv=3, scoring="roc_auc"))
+print(cross_val_predict(pipe, X, y, cv=3, method="predict_proba")[::100])
+print(partial_dependence(pipe, X_test, [0], grid_resolution=4)["average"])
+
+again = pickle.loads(pickle.dumps(pipe))
+print((again.predict_proba(X_test) == pipe.predict_proba(X_test)).all(), again)
+warm = MLPClassifier((5,), warm_start=True, max_iter=5, random_state=0)
+for _ in range(3):
+    warm.fit(StandardScaler().fit_transform(X_train), y_train)
+print(len(warm.loss_curve_), f"{warm.loss_:.6f}", warm.t_)
+online = MLPClassifier(random_state=0)
+for rows in np.array_split(np.arange(len(X_train)), 4):
+    online.partial_fit(X_train.iloc[rows] / 1000, y_train[rows], classes=["benign", "malignant"])
+print(np.array(online.loss_curve_), online.predict_proba(X_test / 1000)[:2])
+quiet = make_pipeline(StandardScaler(), MLPClassifier(max_iter=20))  # from the global seed
+vote = VotingClassifier([("net", quiet), ("lr", LogisticRegression(max_iter=5000))], voting="soft")
+print(vote.fit(X_train, y_train).score(X_test, y_test))
+print(BaggingClassifier(quiet, 3, random_state=0).fit(X_train, y_train).score(X_test, y_test))
+MLPClassifier(max_iter=3, random_state=0, verbose=2).fit(X_train / 1000, y_train)
+try:
+    MLPClassifier(alpha=-1).fit(X, y)
+except ValueError as error:
+    print(type(error), error)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_strangers_notebook_prints_the_same_after_the_one_change(capsys):
+    printed = []
+    for home in ("sklearn.neural_network", "minnet"):
+        exec(NOTEBOOK.replace("from sklearn.neural_network import", f"from {home} import"), {})
+        printed.append(capsys.readouterr().out)
+    assert printed[0].splitlines() == printed[1].splitlines()
+    assert printed[0].count("\n") > 50

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,17 +20,24 @@ import pandas as pd
 import pytest
 from limits import file_size_limit
 from memory import traced_memory
+from numpy.testing import assert_allclose
 from running import ROOT, Answer, command, message, result
 from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import dump_svmlight_file, load_iris, load_wine
-from sklearn.metrics import confusion_matrix
+from sklearn.frozen import FrozenEstimator
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, log_loss
+from sklearn.model_selection import cross_val_predict
+from sklearn.utils.validation import check_is_fitted
 
 import minnet
 from minnet import cli, config, files, runs
 from minnet import model as models
 from minnet.core.network import ROWS
 from minnet.data.preprocess import Preprocessing
-from minnet.errors import DataError, ModelFileError
+from minnet.errors import DataError, MinnetError, ModelFileError
 from minnet.model import Model
 
 X, Y = load_iris(return_X_y=True)
@@ -269,7 +277,7 @@ def test_columns_without_names_must_be_numbers_and_as_many(run, colours):
         "rows.npz: column 'zip'",
         "rows.npz: column 'colour'",
     ]
-    with pytest.raises(DataError, match="X: this model has columns of text: give a data frame"):
+    with pytest.raises(DataError, match=r"X: has shape \(150, 4\): this model takes \(N, 6\)"):
         minnet.load(colours).predict(X)
 
 
@@ -420,11 +428,12 @@ def test_a_data_frame_with_text_is_read_as_its_file_would_be(colours):
     columns = flowers(slice(6), colour=["red", "blue", "", "green", "red", "NA"], zip=zips)
     columns["width"][0] = ""
     source, loaded = write_csv("rows.csv", columns), minnet.load(colours)
+    names = loaded.feature_names_in_
     rows = rows_of(command("predict", colours, source, "--proba"), notes=2)
     wanted = [[float(cell) for cell in row[1:]] for row in rows]
     for dtype in (None, {"colour": "category"}, {"zip": str, "colour": object}):
         frame = pd.read_csv(source, dtype=dtype)  # a zip that is missing makes floats of the others
-        for given in (frame, frame[frame.columns[::-1]]):
+        for given in (frame, frame[frame.columns[::-1]], frame[names].to_numpy()):
             with pytest.warns(minnet.MinnetWarning, match="model does not know: '(green|1)'"):
                 assert loaded.predict_proba(given).tolist() == wanted
 
@@ -440,6 +449,31 @@ def test_probabilities_have_the_dtype_of_the_net_rows_stay_as_they_are_and_may_b
             assert model.predict(none).tolist() == []
     assert (rows == X).all()
     assert (matrix.toarray() == X).all()
+
+
+def test_scikit_learn_takes_a_loaded_model_for_a_fitted_classifier(run):
+    y, w = KINDS[Y], np.arange(150) % 3
+    model = pickle.loads(pickle.dumps(minnet.load(run)))
+    check_is_fitted(model)
+    assert is_classifier(model) and model.n_features_in_ == 4
+    assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)), rtol=1e-5)
+    assert model.score(X, y, w) == np.average(model.predict(X) == y, weights=w)
+    shown = ConfusionMatrixDisplay.from_estimator(model, X, y).confusion_matrix
+    assert (shown == confusion_matrix(y, model.predict(X))).all()
+    frame = pd.DataFrame(X, columns=NAMES)
+    by_frame, by_array = (
+        permutation_importance(model, rows, y, scoring="neg_log_loss", random_state=0)
+        for rows in (frame, X)
+    )
+    assert_allclose(by_frame.importances, by_array.importances)
+    assert by_array.importances_mean.max() > 0.01
+    before, calibrated = model.net.theta.copy(), CalibratedClassifierCV(FrozenEstimator(model))
+    calibrated.fit(X, y)
+    assert calibrated.classes_.tolist() == KINDS.tolist()
+    assert log_loss(y, calibrated.predict_proba(X)) < log_loss(y, model.predict_proba(X))
+    assert (model.net.theta == before).all()
+    for refused in (clone, lambda m: cross_val_predict(m, X, y), lambda m: m.fit(X, y)):
+        assert message(MinnetError, refused, model).startswith("a loaded model predicts and cannot")
 
 
 class OtherFrame:

@@ -6,11 +6,12 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnet.data import delimited, dialect
 from minnet.data.table import Reading, Table, place_of, target_place
@@ -43,7 +44,7 @@ def table(frame: Any, path: str, reading: Reading = NO_TARGET) -> Table:
         column = frame.iloc[:, j]
         if j in texts or types.is_bool_dtype(dtype) or not types.is_numeric_dtype(dtype):
             given: Any = column.astype(object).where(column.notna(), None)
-            text[name] = np.array([cells.word(_written(cell)) for cell in given], object)
+            text[name] = words(given, cells.word)
         else:
             numbers.append(column.to_numpy(np.float64, na_value=np.nan))
     X = np.column_stack([np.empty((len(frame), 0)), *numbers])
@@ -51,9 +52,14 @@ def table(frame: Any, path: str, reading: Reading = NO_TARGET) -> Table:
     return Table(path, names, cells.blank(X), text, named=named, order=order, notes=notes)
 
 
+def words(column: Iterable[Any], word: Callable[[str], str]) -> NDArray:
+    """The cells of a column of any kind as a CSV has them, (n,) str objects; "" if missing."""
+    return np.array([word(_written(cell)) for cell in column], object)
+
+
 def _written(cell: Any) -> str:
     if isinstance(cell, float):
-        return repr(cell).removesuffix(".0")
+        return repr(float(cell)).removesuffix(".0")
     if cell is None or isinstance(cell, bytes):
         return (cell or b"").decode(errors="replace")
     return re.sub(r"(?<=^\d{4}-\d\d-\d\d) 00:00:00$", "", str(cell))

@@ -27,6 +27,7 @@ from minnet.errors import ConfigError, DataError, short
 
 NUMBERS, CATEGORIES, DROPPED = "numbers", "categories", "as data.drop says"
 STRAYS, DISTINCT = 0.05, 20  # a column of more different numbers may have so much text among them
+Columns = list[str] | None
 CLASSES = 50  # more different numbers are a quantity, not classes
 SHOWN = 8  # names in a note
 _TIME = r"(?:[T ,]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?:Z| ?[+-]\d\d:?\d\d| UTC)?)?"
@@ -230,26 +231,30 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(short, names[:SHOWN])) + more
 
 
-def alike(table: Table, names: list[str], text: list[str], reading: Reading) -> Table:
+def alike(
+    table: Table, names: list[str], text: list[str], reading: Reading, takes: Columns = None
+) -> Table:
     """The table of another file with the columns of the training file, by name if both have names,
-    else by place; `reading` is how that was read. Labels are in y, if the file has any. Raises
-    DataError for columns that are missing, and for one with more text than numbers."""
-    have, want, columns = table.columns, [*names, *text], [*reading.columns]
-    present = {*have}
+    else by place; `reading` is how that was read. Without a training file, `takes` are the columns
+    in order. Labels are in y, if the file has any. Raises DataError for columns that are missing,
+    and for one with more text than numbers."""
+    have, want, columns = table.columns, [*names, *text], [] if takes else [*reading.columns]
+    present, wanted = {*have}, {*want}
     place = target_place(replace(reading, labels=False), columns or have, table.named)
     label = None if place is None else (columns or have)[place]
-    if not columns:  # the model was trained on a data set or an array
-        label = None if label in want else label
-        columns = [*want, label or "label"]
+    if columns:
+        takes = [name for name in columns if name in wanted]
+    else:
+        takes = takes or want
+        label = None if label in takes else label
+        columns = [*takes, label or "label"]
     unnamed = all(re.fullmatch(r"x\d+", name) for name in want)
-    if not table.named or (unnamed and not present & {*want}):
-        taken = {*want}
-        kept = [name for name in columns if name in taken]
-        orders = [columns, [name for name in columns if name != label], kept]
+    if not table.named or (unnamed and not present & wanted):
+        orders = [columns, [name for name in columns if name != label], takes]
         fitting = [order for order in orders[0 if table.order else 2 :] if len(order) == len(have)]
         if not fitting:
             counts = f"{len(have)} columns without names of their own"
-            what = f"the model takes {len(kept)}: {_listed(kept)}"
+            what = f"the model takes {len(takes)}: {_listed(takes)}"
             raise DataError(f"{table.path}: has {counts}; {what}")
         called = dict(zip(have, fitting[0], strict=True))
         words = {called[name]: table.text[name] for name in table.text}

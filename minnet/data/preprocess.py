@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet.data.table import BLOCK, Table, as_number
-from minnet.errors import DataError
+from minnet.errors import DataError, short
 
 RARE = 5  # a category of fewer training rows is rare; fewer than that, in less than 200 rows
 MOST = 256  # categories of a column that have an input of their own
@@ -32,10 +32,11 @@ class Preprocessing:
     fill (D,) replaces missing numbers; None where none may be missing. A column in `gaps` has an
     input that is 1 where it is missing. Each of a text column's categories, and GAP and OTHER, is
     an input: 1 in the rows that have it; if they are two, one input is 0 or 1, and 1/2 for any
-    other cell. A column's `edges` e cut its range into bins, each an input: the share of bin t that
-    is below x, clip((x - e_t) / (e_t+1 - e_t), 0, 1) - 1/2 (Gorishniy et al. 2022, eq. 1). Then
-    x -> (x - center) / scale, both (D',), and with `clip` numbers become x / sqrt(1 + (x/3)^2)
-    (Holzmueller et al. 2024).
+    other cell. A column in `closed` may have no other cell, nor a missing number. A column's
+    `edges` e cut its range into bins, each an input: the share of bin t that is below x, clip((x -
+    e_t) / (e_t+1 - e_t), 0, 1) - 1/2 (Gorishniy et al. 2022, eq. 1). Then x -> (x - center) /
+    scale, both (D',), and with `clip` numbers become x / sqrt(1 + (x/3)^2) (Holzmueller et al.
+    2024).
     """
 
     names: list[str]
@@ -46,6 +47,7 @@ class Preprocessing:
     gaps: list[str] = field(default_factory=list)
     edges: dict[str, list[float]] = field(default_factory=dict)
     clip: bool = False
+    closed: list[str] = field(default_factory=list)
 
     @property
     def columns(self) -> list[str]:
@@ -76,6 +78,8 @@ class Preprocessing:
         none."""
         if self.names and (self.fill is None or table.sparse):
             table.check(np.isnan, "the model was trained without missing values")
+        for name in self.closed:
+            self._check_known(table, name)
         X = self.encode(table)
         if table.sparse and not self.center.any():
             X.data /= self.scale[X.indices]
@@ -114,6 +118,18 @@ class Preprocessing:
                 j += len(values)
         return X
 
+    def _check_known(self, table: Table, name: str) -> None:
+        """Raise DataError for a cell of the column that is missing, or none of its categories."""
+        if name in self.names:
+            bad, what = np.isnan(table.X[:, self.names.index(name)]), "is missing"
+        else:
+            known = [value for value in self.categories[name] if value != OTHER]
+            bad = codes(table.text[name], known) == len(known)
+            cell = table.text[name][bad.argmax()]
+            what = f"holds {short(cell)}, which the model does not know" if cell else "is missing"
+        if bad.any():
+            raise DataError(f"{table.place(int(bad.argmax()), name)} {what}")
+
     def arrays(self) -> dict[str, NDArray]:
         """What to store as arrays."""
         scaling = {"center": self.center, "scale": self.scale}
@@ -121,8 +137,8 @@ class Preprocessing:
 
     def about(self) -> dict[str, Any]:
         """What to store as JSON."""
-        about = {"names": self.names, "categories": self.categories}
-        return about | {"gaps": self.gaps, "edges": self.edges, "clip": self.clip}
+        names = ("names", "categories", "gaps", "edges", "clip", "closed")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def restore(cls, arrays: dict[str, NDArray], about: dict[str, Any]) -> "Preprocessing":
