@@ -52,7 +52,7 @@ def save(model: Any, path: str | Path) -> None:
     if isinstance(model, MLPClassifier | Model):
         return model.save(Path(path))
     if not isinstance(model, Pipeline) or not isinstance(model.steps[-1][1], MLPClassifier):
-        hint = "give an MLPClassifier, or a Pipeline that ends in one"
+        hint = "give an MLPClassifier, or a Pipeline that ends in one; of a search, best_estimator_"
         raise ModelFileError(f"{type(model).__name__} cannot be saved: {hint}")
     last, walk = model[-1].as_model(), Walk()
     first = next(step for _, step in model.steps if hasattr(step, "n_features_in_"))
