@@ -185,8 +185,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         its state. Raises ValueError as fit does, and with early_stopping; the weights then stay as
         they were."""
         if self.class_weight == "balanced":
-            what = "partial_fit does not see all rows"
-            raise ValueError(f"{what}: give class_weight as a dict, not 'balanced'")
+            raise ValueError("partial_fit does not see all rows: give class_weight as a dict")
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_")
@@ -325,11 +324,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             what = "Got `batch_size` less than 1 or larger than sample size."
             warnings.warn(f"{what} It is going to be clipped", stacklevel=4)
         size, schedule = min(config.train.batch_size, n), training.schedule(config, n)
-        if partial:
-            schedule = schedule._replace(name="constant")
-        if state.t:  # an adaptive rate goes on
-            schedule = schedule._replace(base=self._schedule.base)
-        self._schedule: Schedule = schedule
+        name = "constant" if partial else schedule.name
+        base = self._schedule.base if state.t else schedule.base  # an adaptive rate goes on
+        self._schedule: Schedule = schedule._replace(name=name, base=base)
         ahead = (state.epoch - 1) * -(-n // size) - state.t  # if other calls had other rows
         recipe = training.recipe(config, net, n)
         train = replace(recipe.train, epochs=state.epoch) if partial else recipe.train
@@ -454,8 +451,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row of X (N, D), as (N,) labels."""
-        largest = self._logits(X).argmax(axis=1)
-        return self.classes_[largest]
+        return self.classes_[self._logits(X).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D), in the order of classes_."""
@@ -497,8 +493,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _weights(sample_weight: Maybe, X: Any) -> NDArray:
     """The weights (N,) of the rows of X. Raises ValueError."""
-    options: Any = {"dtype": np.float64, "ensure_non_negative": True}
-    return np.asarray(validation._check_sample_weight(sample_weight, X, **options))
+    return validation._check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
 
 
 def _orders(n: int, random: Random | None) -> Iterator[NDArray]:

@@ -148,6 +148,8 @@ class Model:
         if hasattr(X, "columns"):
             if not hasattr(X, "iloc"):
                 raise DataError("X: not a pandas data frame: give its to_pandas()")
+            truths = {*X.select_dtypes(["bool", "boolean"])} & {*self.preprocessing.names}
+            X = X.astype(dict.fromkeys(truths, "Float64"))  # which are numbers for scikit-learn
             table = frames.table(X, "X", self.how())
         else:
             takes, texts = self.feature_names_in_.tolist(), self.preprocessing.categories

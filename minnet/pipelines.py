@@ -25,14 +25,11 @@ from minnet.errors import ModelFileError
 from minnet.estimator import MLPClassifier
 from minnet.model import Model
 
-SCALERS: dict[type, Callable[[Any], tuple[Any, Any]]] = {  # center and scale of each
-    sk.StandardScaler: lambda s: (s.mean_ if s.with_mean else 0, s.scale_ if s.with_std else 1),
-    sk.RobustScaler: lambda s: (
-        s.center_ if s.with_centering else 0,
-        s.scale_ if s.with_scaling else 1,
-    ),
-    sk.MinMaxScaler: lambda s: (-s.min_ / s.scale_, 1 / s.scale_),
-    sk.MaxAbsScaler: lambda s: (0, s.scale_),
+SCALERS: dict[type, Callable[[Any], tuple[Any, Any]]] = {  # center and scale; None: no such
+    sk.StandardScaler: lambda step: (step.mean_ if step.with_mean else None, step.scale_),
+    sk.RobustScaler: lambda step: (step.center_, step.scale_),
+    sk.MinMaxScaler: lambda step: (-step.min_ / step.scale_, 1 / step.scale_),
+    sk.MaxAbsScaler: lambda step: (None, step.scale_),
 }
 
 
@@ -55,7 +52,7 @@ def save(model: Any, path: str | Path) -> None:
     if isinstance(model, MLPClassifier | Model):
         return model.save(Path(path))
     if not isinstance(model, Pipeline) or not isinstance(model.steps[-1][1], MLPClassifier):
-        hint = "give an MLPClassifier, or a Pipeline that ends in one"
+        hint = "give an MLPClassifier, or a Pipeline that ends in one; of a search, best_estimator_"
         raise ModelFileError(f"{type(model).__name__} cannot be saved: {hint}")
     last, walk = model[-1].as_model(), Walk()
     first = next(step for _, step in model.steps if hasattr(step, "n_features_in_"))
@@ -63,10 +60,10 @@ def save(model: Any, path: str | Path) -> None:
     features = [Feature(name) for name in columns]
     for name, step in model.steps[:-1]:
         features = walk.step(step, features, name)
-    fitted = walk.inputs(features, columns)
-    own: Any = {"reading": {"columns": columns}, "source": type(model).__name__}
-    own["net"] = joined(last.net, features, fitted)
-    return replace(last, preprocessing=fitted, **own).save(Path(path))
+    last.preprocessing = walk.inputs(features, columns)
+    last.net = joined(last.net, features, last.preprocessing)
+    last.reading, last.source = {"columns": columns}, type(model).__name__
+    return last.save(Path(path))
 
 
 @dataclass
@@ -79,24 +76,25 @@ class Walk:
 
     def step(self, step: Any, features: list[Feature], at: str) -> list[Feature]:
         """The features after a step, whose name is `at`."""
+        kind = type(step)
         if step == "drop" or not features:
             return []
-        if step in (None, "passthrough") or getattr(step, "func", self) is None:
+        if step in (None, "passthrough") or (kind is sk.FunctionTransformer and step.func is None):
             return features
-        kind = type(step)
         if kind is Pipeline:
             for name, inner in step.steps:
                 features = self.step(inner, features, f"{at}__{name}")
             return features
         own = {ColumnTransformer: self.columns, SimpleImputer: self.fill}
-        own[sk.OneHotEncoder] = self.encode
-        if kind in own:
-            return own[kind](step, features, at)
+        if said := (own | {sk.OneHotEncoder: self.encode}).get(kind):
+            return said(step, features, at)
         if kind not in SCALERS or getattr(step, "clip", False):
             _refuse(at, step, "clips" if kind in SCALERS else "has no counterpart in a model file")
-        center, scale = (np.broadcast_to(x, len(features)) for x in SCALERS[kind](step))
+        center, scale = SCALERS[kind](step)
+        center = np.zeros(len(features)) if center is None else center
+        scale = np.ones(len(features)) if scale is None else scale
         scaled = zip(features, center, scale, strict=True)
-        return [replace(f, a=f.a / scale, b=(f.b - center) / scale) for f, center, scale in scaled]
+        return [replace(f, a=f.a / s, b=(f.b - m) / s) for f, m, s in scaled]
 
     def columns(self, step: Any, features: list[Feature], at: str) -> list[Feature]:
         """The features that each transformer makes of its columns."""
@@ -128,8 +126,9 @@ class Walk:
         made = list[Feature]()
         dropped = [None] * len(features) if step.drop_idx_ is None else step.drop_idx_
         for f, given, drop in zip(features, step.categories_, dropped, strict=True):
-            if f.words or (f.a, f.b) != (1, 0):
-                _refuse(at, step, f"encodes what other steps made of column {f.column!r}")
+            if f.words or (f.a, f.b) != (1, 0) or given.dtype.kind in "mM":
+                what = "which holds dates, or what other steps made"
+                _refuse(at, step, f"encodes column {f.column!r}, {what}")
             words, fill, filled = _words(given.tolist()), _words([f.fill])[0], f.fill is not None
             for value, word in zip(given.tolist(), words, strict=True):
                 lost = word == GAP and value != f.fill and (isinstance(value, str) or filled)
@@ -143,9 +142,8 @@ class Walk:
             if self.categories.setdefault(f.column, values) != values:
                 _refuse(at, step, f"encodes column {f.column!r} in another way than a step before")
             self.closed += [f.column] * closed
-            for word in words[:drop] + words[drop + 1 :] if drop is not None else words:
-                both = {word, GAP} if filled and word == fill else {word}
-                made.append(Feature(f.column, tuple(both)))
+            of = {fill: tuple({fill, GAP})} if filled else {}
+            made += [Feature(f.column, of.get(w, (w,))) for k, w in enumerate(words) if k != drop]
         return made
 
     def inputs(self, features: list[Feature], columns: list[str]) -> Preprocessing:
