@@ -451,7 +451,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row of X (N, D), as (N,) labels."""
-        return self.classes_[self._logits(X).argmax(axis=1)]
+        z = self._logits(X)
+        return self.classes_[z.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D), in the order of classes_."""
