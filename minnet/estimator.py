@@ -23,7 +23,6 @@ from sklearn.utils.optimize import _check_optimize_result
 from minnet import training
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
 from minnet.core.activations import ACTIVATIONS
-from minnet.core.arrays import Array
 from minnet.core.network import MLP, Tape
 from minnet.core.optimizers import Schedule
 from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, softmax
@@ -449,16 +448,16 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         z = (net if net.dtype == wide else net.astype(wide)).logits(X)
         return z[:, : len(self.classes_)]  # with one class, the first of two
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row of X (N, D), as (N,) labels."""
         z = self._logits(X)
         return self.classes_[z.argmax(axis=1)]
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> NDArray[Any]:
         """p (N, K) for X (N, D), in the order of classes_."""
         return softmax(self._logits(X))
 
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """log p (N, K), from the logits: right even where p itself is too small for its dtype."""
         return log_softmax(self._logits(X))
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import files, metrics
-from minnet.core.arrays import Array
 from minnet.core.network import MLP, ROWS
 from minnet.core.softmax import cross_entropy, log_softmax, softmax
 from minnet.data import frames, kinds, sources
@@ -45,13 +44,13 @@ class Model:
 
     net: MLP
     preprocessing: Preprocessing
-    classes_: Array
+    classes_: NDArray[Any]
     reading: dict[str, Any]
     source: str
     counts: list[int] | None = None
 
     @property
-    def feature_names_in_(self) -> Array:
+    def feature_names_in_(self) -> NDArray[Any]:
         """The columns that the model takes, in the order of its training file or pipeline."""
         columns, used = self.reading.get("columns", ()), self.preprocessing.columns
         if "target" in self.reading:  # these are all columns of the training file
@@ -79,16 +78,16 @@ class Model:
         }
         files.save_sealed(path, "model", arrays, about)
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> NDArray[Any]:
         """p (N, K) for X (N, D), an array or sparse matrix with the columns in order, or a pandas
         data frame. Raises DataError for other columns, and for values missing or not finite."""
         return softmax(self._logits(X))
 
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """log p (N, K), from the logits: right even where p itself is too small for its dtype."""
         return log_softmax(self._logits(X))
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row of X, as (N,) labels."""
         return self.classes_[self._logits(X).argmax(axis=1)]
 

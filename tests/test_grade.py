@@ -59,11 +59,11 @@ def central_differences(f, x):
 """
 BASES = SOLUTIONS | {"training_step": ALONE, "central_differences": IN_PLACE}
 CORES_HEADER = """
+from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from minnet.core.activations import relu
 from minnet.core.softmax import _tiny, softmax_jacobian, softmax_vjp
-from minnet.core.arrays import Array
 """
 
 # What a learner makes of the core's functions with a mistake, here `wrong`

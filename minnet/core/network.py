@@ -13,15 +13,16 @@ front of all of these: theta (M, P), W (M, n_in, n_out), h (M, N, n), and so on.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minnet.core.activations import ACTIVATIONS, HE
-from minnet.core.arrays import Array, Rng, Weights
 from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, one_hot, softmax, softmax_and_log
 
+Weights: TypeAlias = ArrayLike | None
+Rng: TypeAlias = np.random.Generator | None
 FEW = 1024  # classes, up to which a table of K x K numbers is small
 ROWS = 1024  # predicted at a time, so that memory does not grow with the number of rows
 
@@ -29,7 +30,7 @@ ROWS = 1024  # predicted at a time, so that memory does not grow with the number
 class Layer:
     """One layer's W (n_in, n_out) and b (n_out,), [W; b], and their gradients: views into theta."""
 
-    def __init__(self, Wb: Array, dWb: Array) -> None:
+    def __init__(self, Wb: NDArray[Any], dWb: NDArray[Any]) -> None:
         self.Wb, self.W, self.b = Wb, Wb[..., :-1, :], Wb[..., -1, :]
         self.dWb, self.dW, self.db = dWb, dWb[..., :-1, :], dWb[..., -1, :]
         self.WT = self.W.mT
@@ -43,7 +44,7 @@ class Record:
         self.h1: Any = np.ones((*enter[:-1], enter[-1] + 1), dtype)
         self.h, self.h1T, self.dh = self.h1[..., :-1], self.h1.mT, np.empty(enter, dtype)
         self.a, self.slope, self.da = (np.empty(leave, dtype) for _ in range(3))
-        self.mask: Array | None = None
+        self.mask: NDArray[Any] | None = None
 
 
 class Tape(list[Record]):
@@ -152,7 +153,7 @@ class MLP:
             sd, limit, b[:] = np.sqrt(2 / n_in), np.sqrt(6 / (n_in + n_out)), 0
             W[:] = rng.normal(0, sd, W.shape) if name in HE else rng.uniform(-limit, limit, W.shape)
 
-    def forward(self, X: Any, tape: Tape, slopes: bool = True) -> Array:
+    def forward(self, X: Any, tape: Tape, slopes: bool = True) -> NDArray[Any]:
         """The logits z (N, K) of X (N, D), dense or scipy sparse. Dropout acts where the tape has
         masks. `backward` needs `slopes`."""
         if isinstance(X, np.ndarray):
@@ -169,7 +170,7 @@ class MLP:
         affine(tape[-1].h1, self.layers[-1], tape[-1].a)  # (5) z = h @ W + b
         return tape.z
 
-    def backward(self, dz: Array, tape: Tape) -> Array:
+    def backward(self, dz: NDArray[Any], tape: Tape) -> NDArray[Any]:
         """dtheta (P,) after `forward`, from dz (N, K). The 1/N of the mean is in dz, through T."""
         dot = np.dot if self.theta.ndim == 1 else np.matmul  # the same; np.dot starts sooner
         da = tape[-1].da = dz if self.layer_sizes[-1] > 1 else dz[..., 1:]
@@ -184,7 +185,7 @@ class MLP:
                 da = np.multiply(dh, below.slope, out=below.da)  # (23) da = dh * f'(a)
         return self.dtheta
 
-    def loss(self, X: Any, T: Array, tape: Tape) -> Any:
+    def loss(self, X: Any, T: NDArray[Any], tape: Tape) -> Any:
         """L of rows X (N, D) with T (N, K) = r Y, the forward half of `step`; (M,) for members."""
         tape.p, tape.log_p = softmax_and_log(self.forward(X, tape))
         tape.L = L = -inner(T, tape.log_p)  # (13) L = -<T, log p>
@@ -194,7 +195,7 @@ class MLP:
         """l2/2 * sum(W^2), the part of the loss that `l2` adds."""
         return self.l2 / 2 * sum(np.einsum("...ij,...ij->...", W, W) for W in self.weights)
 
-    def step(self, X: Any, T: Array, tape: Tape) -> Any:
+    def step(self, X: Any, T: NDArray[Any], tape: Tape) -> Any:
         """L of rows X (N, D) with T (N, K), and its gradient in dtheta: what training runs, `minnet
         study` prints and `minnet check` differentiates."""
         L = self.loss(X, T, tape)
@@ -202,7 +203,7 @@ class MLP:
         self.backward(tape.dz, tape)
         return L
 
-    def targets(self, y: ArrayLike, sample_weight: Weights = None) -> tuple[Array, float]:
+    def targets(self, y: ArrayLike, sample_weight: Weights = None) -> tuple[NDArray[Any], float]:
         """T (N, K) = r Y, and the sum of the rows' weights, for labels y (N,) in 0..K-1 or
         distributions y (N, K), which are not checked."""
         y, w = np.asarray(y), 1.0 if sample_weight is None else np.asarray(sample_weight, float)
@@ -214,7 +215,7 @@ class MLP:
         T = np.multiply(r, Y, dtype=self.dtype)  # (12) T = r Y, transposed
         return T.T, total
 
-    def soft_labels(self, y: Array) -> Array:
+    def soft_labels(self, y: NDArray[Any]) -> NDArray[Any]:
         """Y^T (K, N) of labels or distributions, smoothed: (1 - s) Y + s/K (Szegedy et al. 2016)"""
         if y.ndim == 1 and self.classes.size:
             return self.classes.take(y, axis=1)
@@ -223,7 +224,7 @@ class MLP:
 
     def prepare(
         self, X: Any, y: ArrayLike, sample_weight: Weights = None, rng: Rng = None
-    ) -> tuple[Any, Array, Tape]:
+    ) -> tuple[Any, NDArray[Any], Tape]:
         """X, T and a tape for `step`; dropout acts if `rng` is given. Raises ValueError for an X
         without D columns, labels out of range, rows of y that are not distributions, and weights
         that are negative, not finite or all zero."""
@@ -242,7 +243,7 @@ class MLP:
 
     def loss_and_gradient(
         self, X: Any, y: ArrayLike, sample_weight: Weights = None, rng: Rng = None
-    ) -> tuple[Any, Array]:
+    ) -> tuple[Any, NDArray[Any]]:
         """The mean loss over X (N, D) and y, labels (N,) or distributions (N, K), penalty included,
         and a copy of dtheta (P,). With sample_weight (N,) the mean is over sum(w). Dropout acts if
         `rng` is given. Raises ValueError as `prepare` does.
@@ -255,7 +256,7 @@ class MLP:
         """
         return self.step(*self.prepare(X, y, sample_weight, rng)), self.dtheta.copy()
 
-    def dropout_masks(self, N: int, rng: np.random.Generator) -> Iterator[Array]:
+    def dropout_masks(self, N: int, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
         """For each hidden layer a mask (N, n): 0 with probability `dropout`, else 1/(1 - dropout),
         which preserves the mean (inverted dropout, Srivastava et al. 2014, section 10)."""
         keep = 1 - self.dropout
@@ -269,7 +270,7 @@ class MLP:
         _require(X.ndim == 2 and X.shape[1] == D, f"X has shape {X.shape}: this net takes (N, {D})")
         return X if isinstance(X, np.ndarray) else X.astype(self.dtype, copy=False)
 
-    def logits(self, X: Any) -> Array:
+    def logits(self, X: Any) -> NDArray[Any]:
         """z (N, K) for X (N, D), without dropout, by blocks of rows; of members, log of mean p."""
         X, tape = self.rows(X), Tape(self, 0)
         z = np.empty((X.shape[0], self.K), self.dtype)
@@ -280,11 +281,11 @@ class MLP:
             z[rows] = a if a.ndim == 2 else np.logaddexp.reduce(log_softmax(a)) - np.log(len(a))
         return z
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> NDArray[Any]:
         """p (N, K) for X (N, D)."""
         return softmax(self.logits(X))
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class 0..K-1 of each row of X (N, D), as (N,)."""
         return self.logits(X).argmax(axis=-1)
 
@@ -296,7 +297,7 @@ class MLP:
         return net
 
 
-def affine(h1: Any, layer: Layer, a: Array) -> None:
+def affine(h1: Any, layer: Layer, a: NDArray[Any]) -> None:
     """a = h1 @ Wb = h @ W + b. A sparse X has no column of ones, so there b is added."""
     if isinstance(h1, np.ndarray):
         np.matmul(h1, layer.Wb, out=a)
@@ -305,7 +306,7 @@ def affine(h1: Any, layer: Layer, a: Array) -> None:
         np.add(h1 @ layer.W[m], layer.b[m], out=a[m])
 
 
-def affine_backward(h1T: Any, da: Array, layer: Layer, dot: Any) -> None:
+def affine_backward(h1T: Any, da: NDArray[Any], layer: Layer, dot: Any) -> None:
     """dWb = h1^T @ da: dW, and below it db, as the ones of h1 sum da over the rows."""
     if isinstance(h1T, np.ndarray):
         dot(h1T, da, out=layer.dWb)
@@ -315,7 +316,7 @@ def affine_backward(h1T: Any, da: Array, layer: Layer, dot: Any) -> None:
     np.sum(da, axis=-2, out=layer.db)
 
 
-def inner(T: Array, log_p: Array) -> Any:
+def inner(T: NDArray[Any], log_p: NDArray[Any]) -> Any:
     """<T, log p> of each net. np.vdot starts sooner; transposed, arrays lie as it reads them."""
     return np.vdot(T.T, log_p.T) if log_p.ndim == 2 else (T * log_p).sum(axis=(-2, -1))
 
@@ -325,7 +326,7 @@ def _require(sound: Any, complaint: str) -> None:
         raise ValueError(complaint)
 
 
-def checked_weights(w: ArrayLike, n: int, name: str) -> Array:
+def checked_weights(w: ArrayLike, n: int, name: str) -> NDArray[Any]:
     """w (n,) in float64. Raises ValueError unless it can weight a mean."""
     w = np.asarray(w, np.float64)
     with np.errstate(over="ignore"):

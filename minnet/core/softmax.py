@@ -6,14 +6,13 @@ Bulgarian) and *Derivative of a softmax function explanation* (a question-and-an
 The first writes p_i(delta_ik - p_k), the second D_ij p_j - p_j p_i, with i the input's index."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
-
-from minnet.core.arrays import Array
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
-def softmax(z: ArrayLike) -> Array:
+def softmax(z: ArrayLike) -> NDArray[Any]:
     """p_i = exp(z_i) / sum_j exp(z_j), for z (..., K).
 
     >>> softmax([1.0, 2.0, 3.0]).round(4)
@@ -22,7 +21,7 @@ def softmax(z: ArrayLike) -> Array:
     return softmax_and_log(z)[0]
 
 
-def log_softmax(z: ArrayLike) -> Array:
+def log_softmax(z: ArrayLike) -> NDArray[Any]:
     """log p for z (..., K), finite even where p itself underflows.
 
     >>> log_softmax([800.0, 0.0]).tolist()
@@ -31,7 +30,7 @@ def log_softmax(z: ArrayLike) -> Array:
     return softmax_and_log(z)[1]
 
 
-def softmax_and_log(z: ArrayLike) -> tuple[Array, Array]:
+def softmax_and_log(z: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     """p and log p for z (..., K), which share most of their work.
 
     Subtracting the row's largest logit keeps exp from overflowing; it cancels, so p is the same.
@@ -47,7 +46,7 @@ def softmax_and_log(z: ArrayLike) -> tuple[Array, Array]:
     return np.maximum(p, _tiny(p.dtype), out=p), log_p
 
 
-def softmax_jacobian(p: ArrayLike) -> Array:
+def softmax_jacobian(p: ArrayLike) -> NDArray[Any]:
     """J[..., i, k] = dp_i/dz_k for p = softmax(z), (..., K) -> (..., K, K).
 
     By the quotient rule, with delta_ik = 1 where i = k and 0 elsewhere, these are all J:
@@ -70,7 +69,7 @@ def softmax_jacobian(p: ArrayLike) -> Array:
     return p[..., :, None] * (delta - p[..., None, :])  # (15) J_ik = p_i (delta_ik - p_k)
 
 
-def softmax_vjp(p: ArrayLike, dp: ArrayLike) -> Array:
+def softmax_vjp(p: ArrayLike, dp: ArrayLike) -> NDArray[Any]:
     """dz = J^T dp without forming J, for p and dp (..., K).
 
     From J = diag(p) - p p^T: J^T dp = p * dp - p (p^T dp) = p * (dp - <dp, p>), where <dp, p> is
@@ -85,7 +84,7 @@ def softmax_vjp(p: ArrayLike, dp: ArrayLike) -> Array:
     return p * (dp - mean_dp)  # (18) dz = p * (dp - <dp, p>)
 
 
-def cross_entropy(z: ArrayLike, y: ArrayLike) -> Array:
+def cross_entropy(z: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     """The loss of each row, -sum_k Y_k log p_k, from logits z (..., K) and labels y (...,) or
     distributions y (..., K). Raises ValueError as `one_hot` does.
 
@@ -102,18 +101,18 @@ def cross_entropy(z: ArrayLike, y: ArrayLike) -> Array:
 # the mean, usually 1/N, so the loss is L = -<T, log p>. All three agree to rounding.
 
 
-def by_jacobian(p: Array, T: Array) -> Array:
+def by_jacobian(p: NDArray[Any], T: NDArray[Any]) -> NDArray[Any]:
     """Form J and multiply by it: dz = J^T dp."""
     J, dp = softmax_jacobian(p), loss_gradient(p, T)
     return np.einsum("...ik,...i->...k", J, dp)  # (16) dz_k = sum_i J_ik dp_i
 
 
-def by_vjp(p: Array, T: Array) -> Array:
+def by_vjp(p: NDArray[Any], T: NDArray[Any]) -> NDArray[Any]:
     """Multiply by J without forming it."""
     return softmax_vjp(p, loss_gradient(p, T))
 
 
-def fused(p: Array, T: Array) -> Array:
+def fused(p: NDArray[Any], T: NDArray[Any]) -> NDArray[Any]:
     """Do the algebra by hand: J^T (-T/p) = p sum(T) - T, which is r (p - Y)."""
     return p * np.add.reduce(T, axis=-1, keepdims=True) - T  # (19) dz = r (p - Y)
 
@@ -121,12 +120,12 @@ def fused(p: Array, T: Array) -> Array:
 OUTPUT_GRADIENTS = {"jacobian": by_jacobian, "vjp": by_vjp, "fused": fused}
 
 
-def loss_gradient(p: Array, T: Array) -> Array:
+def loss_gradient(p: NDArray[Any], T: NDArray[Any]) -> NDArray[Any]:
     """dp, the gradient of L = -<T, log p> in p."""
     return -T / p  # (14) dp = -T/p
 
 
-def one_hot(y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Array:
+def one_hot(y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """Labels (...,) as unit vectors (..., K); distributions (..., K) as they are. Raises ValueError
     for labels that are not whole numbers in 0..K-1 and for a shape that fits neither."""
     y, K = np.asarray(y), shape[-1]
@@ -140,6 +139,6 @@ def one_hot(y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike = np.float64)
 
 
 @cache
-def _tiny(dtype: np.dtype) -> Array:
+def _tiny(dtype: np.dtype) -> NDArray[Any]:
     """The smallest normal number of a dtype, as an array, which NumPy takes faster."""
     return np.array(np.finfo(dtype).tiny, dtype)
