@@ -377,16 +377,14 @@ def _type_name(kind: Any) -> str:
     return TYPES.get(kind) or " or ".join(TYPES[option] for option in typing.get_args(kind))
 
 
-# what a terminal would act on, and no more: a lone surrogate, which TOML cannot hold, is told of
-HIDDEN = re.compile("[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-
-
 def _toml(value: Any) -> str:
-    """One value as TOML, on one line: JSON but for tables, and what does not print as an escape."""
+    """One value as TOML, on one line: JSON but for tables, and what does not print as an escape;
+    but a lone surrogate, which TOML cannot hold, is told of."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_toml(name)} = {_toml(value[name])}' for name in value)}}}"
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return HIDDEN.sub(lambda found: f"\\U{ord(found[0]):08x}", text)
+    plain = (c.isprintable() or "\ud800" <= c <= "\udfff" for c in text)
+    return "".join(c if ok else f"\\U{ord(c):08x}" for c, ok in zip(text, plain, strict=True))
 
 
 def _shown(value: Any) -> str:

@@ -389,7 +389,7 @@ def is_run(folder: Path) -> bool:
     marks = MARKS | {REPEAT_FILE: '"runs": ', SWEEP_FILE: "run,"}
     found = [name for name in marks if (folder / name).exists()]
     ours = all(files.marked(folder / name, marks[name]) for name in found)
-    alone = {*folder.iterdir()} <= {folder / "config.toml", *files.leftovers(folder)}
+    alone = {*folder.glob("*")} <= {folder / "config.toml", *files.leftovers(folder)}
     return ours and "config.toml" in found and (len(found) > 1 or alone)
 
 

@@ -403,6 +403,7 @@ NO_TABLE = "is no table: no tab, semicolon, comma, | or space cuts its lines int
         ("One word.\nThen, some more\nof them, and, so on\n" * 9, NO_TABLE),
         ("a;b;y\n" + "1,5;2;u\n" * 20 + "1,5;2\n", "line 22 has 2 columns instead of 3"),
         ("a,b,y,\n" + "1,2,u,\n" * 20 + "1,u,\n", "line 22 has 2 columns instead of 3"),
+        ("a,b,y,,\n" + "1,2,u,,\n" * 20 + "1,u,,\n", "line 22 has 2 columns instead of 3"),
         ("9,3,u,v\n" + "1,2,3,4,5,6\n" * 600, "600 lines have 6 columns instead of 4: lines 2, 3,"),
         ('a,y\n1,"' + "u" * 200_000, "line 2 has a cell of more than 131,072 characters"),
     ],

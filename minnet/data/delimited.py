@@ -223,15 +223,15 @@ class _Layout:
         if plain and "#" not in {row[0][:1] for row in rows}:
             return lines, rows
         for i, row in enumerate(rows):
-            fits = D < len(row) <= self.width and not any(row[D:])
-            fits |= len(row) == D and (self.usual <= D or row[-1] != "")  # else it is too short
+            fits = D <= len(row) <= self.width and not any(row[D:])
+            fits &= len(row) >= self.usual or row[D - 1 : D] != [""]  # else it is too short
             if row[0][:1] == "#" and (self.comments or not fits):
                 continue
             if fits:
                 kept.append(i)
             else:
-                end = len(row) == D  # of delimiters at the end of each line, one stands there
-                self.bad.append((lines[i], len(row) - end))
+                ends = max(0, self.usual - D) * (row[-1] == "")  # delimiters that end each line
+                self.bad.append((lines[i], len(row) - ends))
         return [lines[i] for i in kept], [rows[i][:D] for i in kept]
 
     def ragged(self) -> list[str]:

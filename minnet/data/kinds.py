@@ -146,7 +146,7 @@ def _no_use(x: NDArray, n: int) -> str:
 def _numbers(table: Table, name: str, decimal: str) -> tuple[NDArray, NDArray]:
     """A column as numbers (n,), NaN where there are none, and the rows in which there is text."""
     if name not in table.text:
-        return table.X[:, table.names.index(name)], np.zeros(0)
+        return table.X[:, table.places[name]], np.zeros(0)
     column = table.text[name].tolist()
     known = {cell: as_number(cell, decimal) for cell in {*column}}
     strays = {cell for cell, number in known.items() if number is None}
@@ -197,7 +197,7 @@ def _class_columns(table: Table, kinds: dict[str, str]) -> list[str]:
         if name in table.text:
             K = len({*table.text[name].tolist()} - {""}) if kind == CATEGORIES else 0
         else:  # numbers are counted as such: as text, they would fill the memory
-            x = table.X[:, table.names.index(name)]
+            x = table.X[:, table.places[name]]
             x = np.unique(x[~np.isnan(x)])
             K = len(x) if kind == NUMBERS and (x == np.round(x)).all() else 0
         found += [name] if 1 < K <= DISTINCT else []
@@ -267,8 +267,7 @@ def alike(
         table.check(np.isinf, FINITE)
         if table.names == names:
             return table
-        places = {name: j for j, name in enumerate(table.names)}
-        return replace(table, names=names, X=table.X[:, [places[name] for name in names]])
+        return replace(table, names=names, X=table.X[:, [table.places[name] for name in names]])
     notes, problems, numbers = list(table.notes), list[str](), dict[str, NDArray]()
     decimal = table.reading.get("decimal", reading.decimal) or "."
     for name in names:
@@ -294,5 +293,5 @@ def cells(table: Table, name: str) -> NDArray:
     """A column as text (n,); whole numbers without a point."""
     if name in table.text:
         return table.text[name]
-    x = table.X[:, table.names.index(name)].tolist()
+    x = table.X[:, table.places[name]].tolist()
     return np.array(["" if v != v else f"{v:.17g}" for v in x], object)

@@ -3,6 +3,7 @@
 What a cell means is decided here, and here is the one search for a number that is not finite.
 """
 
+import functools
 import math
 import re
 import reprlib
@@ -86,6 +87,11 @@ class Table:
         """Whether rows of X are csr."""
         return hasattr(self.X[:0], "tocsr")
 
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each column of X by name."""
+        return {name: j for j, name in enumerate(self.names)}
+
     @property
     def columns(self) -> list[str]:
         """The names of all columns, as the file has them, or those of numbers first."""
@@ -139,7 +145,7 @@ class Table:
         """Raise DataError for the place that `first` finds."""
         if place := self.first(test):
             row, name = place
-            value = np.nan if name in self.text else self.X[row, self.names.index(name)]
+            value = np.nan if name in self.text else self.X[row, self.places[name]]
             what = "is missing" if np.isnan(value) else f"holds {value}"
             raise DataError(f"{self.place(row, name)} {what}: {hint}")
 

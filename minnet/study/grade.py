@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minnet.errors import ConfigError, DataError, did_you_mean, one_line, short
-from minnet.files import named
+from minnet import files
+from minnet.errors import ConfigError, DataError, MinnetError, did_you_mean, one_line, short
 from minnet.study import runner, solutions
 from minnet.study.exercises import EXERCISES, SIZES, WrongError, drawn
 from minnet.study.mistakes import MISTAKES
@@ -82,15 +82,15 @@ def attempts(parts: Sequence[Part] = ()) -> set[str]:
     """The functions that have been graded, other than as stubs, these parts included. They stand in
     a file of the user's state folder (XDG base directories); if it cannot be written, it is not."""
     seen = {part.name for part in parts if [runner.NOT_YET] not in part.faults.values()}
-    with suppress(OSError, RuntimeError, ValueError):  # RuntimeError: there is no home
+    with suppress(OSError, RuntimeError, ValueError, MinnetError):  # RuntimeError: there is no home
         folder = Path(os.environ.get("XDG_STATE_HOME", ""))
         folder = folder if folder.is_absolute() else Path("~/.local/state").expanduser()
-        (folder / "minnet").mkdir(parents=True, exist_ok=True)
-        with (folder / "minnet" / "attempts").open("a+", encoding="utf-8") as file:
-            file.seek(0)
-            before = {*file.read().split()}
-            file.writelines(f"{name}\n" for name in sorted(seen - before))
-            seen |= before
+        path = folder / "minnet" / "attempts"
+        before = {*path.read_text(encoding="utf-8").split()} if path.exists() else set()
+        new, seen = seen - before, seen | before
+        files.make_folder(path.parent)
+        for name in sorted(new):
+            files.append(path, name)
     return seen
 
 
@@ -123,7 +123,7 @@ def lines(parts: list[Part], colour: bool = False) -> list[str]:
 
 def _source(path: Path) -> NDArray:
     """The bytes of a regular file."""
-    with named(path, "read", of=Exception):  # a path may hold a NUL
+    with files.named(path, "read", of=Exception):  # a path may hold a NUL
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a FIFO
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
