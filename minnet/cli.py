@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    team = distributed.ALONE
+    team, stop = distributed.ALONE, _Stop()
     try:
-        with _Stop():
+        with stop:
             if command in ("-h", "--help", "--version"):
                 say(f"minnet {errors.VERSION}" if command == "--version" else USAGE)
                 return 0
@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with console.silence(team.rank > 0):  # rank 0 alone speaks
                 return COMMANDS[command](_parse(COMMANDS[command], arguments))
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, ImportError) and stop.is_set():  # a module made this of the signal
+            return _end(KeyboardInterrupt(stop.code - 128, ""), command, team)
         return _end(error, command, team)
 
 
@@ -151,11 +153,10 @@ class _Stop(threading.Event):
         self.folder = folder
 
     def __call__(self, number: int, frame: Any) -> None:
-        if self.is_set() or self.folder is None:
-            hint = self.folder and _resuming(self.folder)
-            raise KeyboardInterrupt(number, hint or "")
-        self.code = 128 + number
+        at_once, self.code = self.is_set() or self.folder is None, 128 + number
         self.set()
+        if at_once:
+            raise KeyboardInterrupt(number, self.folder and _resuming(self.folder) or "")
 
     def __enter__(self) -> "_Stop":
         self.before = {number: signal.signal(number, self) for number in errors.SIGNALS}

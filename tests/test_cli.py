@@ -237,6 +237,17 @@ def test_an_end_before_training_is_one_line_and_writes_nothing(error, code, said
 # Signals
 
 
+def test_a_signal_that_an_import_turns_into_its_own_error_is_still_one(monkeypatch):
+    def prepare(*arguments):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise ImportError("initialization failed")
+
+    monkeypatch.setattr(runs, "prepare", prepare)
+    answer = train("iris.toml")
+    assert (answer.code, answer.line()) == (143, "interrupted")
+
+
 def signals_after(epoch: int, *numbers: int) -> Callable:
     """The training loop, but that signals arrive once that many epochs are done."""
     real = training.train
