@@ -95,6 +95,15 @@ def visible(folder: str) -> dict[str, bytes]:
     return found
 
 
+def alone(command: list[str]) -> tuple[float, dict[str, bytes]]:
+    """How long it takes after a run, and what it writes to out/."""
+    assert ended(started(NEW))[0] == 0
+    Path("out").mkdir()
+    start = time.monotonic()
+    assert ended(started(command))[0] == 0
+    return time.monotonic() - start, visible("out")
+
+
 def whole_step() -> int:
     """The step of the run's checkpoint, 0 before there is one. It and the model are whole."""
     if Path("run/model.npz").exists():
@@ -132,11 +141,7 @@ def test_a_command_killed_at_random_leaves_whole_files_and_its_next_run_ends_as_
     name, chance
 ):
     first, again = WRITERS[name]
-    assert ended(started(NEW))[0] == 0
-    Path("out").mkdir()
-    start = time.monotonic()
-    assert ended(started(first))[0] == 0
-    takes, expected, killed = time.monotonic() - start, visible("out"), 0
+    takes, expected, killed = *alone(first), 0
     run = files("run")
     while killed < KILLS[name]:
         shutil.rmtree("out")
@@ -176,12 +181,12 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_of_two_writers_at_once_each_is_whole_or_is_told_why(name, chance):
     assert ended(started(NEW))[0] == 0
-    alone = []
+    each = []
     for arguments in PAIRS[name]:
         shutil.rmtree("out", ignore_errors=True)
         Path("out").mkdir()
         assert ended(started(arguments))[0] == 0
-        alone.append(visible("out"))
+        each.append(visible("out"))
     counts = Counter()
     for _ in range(50):
         shutil.rmtree("out")
@@ -194,7 +199,7 @@ def test_of_two_writers_at_once_each_is_whole_or_is_told_why(name, chance):
         done = [i for i, (code, _) in enumerate(answers) if code == 0]
         counts[len(done)] += 1
         assert done and (len(done) == 1 or name == "overwrite")
-        assert visible("out") in [alone[i] for i in done]
+        assert visible("out") in [each[i] for i in done]
         for code, said in answers:
             assert code in (0, 1, 2)
             assert not code or len(said.splitlines()) == 1, said
@@ -205,11 +210,7 @@ def test_of_two_writers_at_once_each_is_whole_or_is_told_why(name, chance):
 @pytest.mark.parametrize("name", ["repeat", "shard", "predict", "report"])
 def test_a_signal_at_any_time_ends_in_one_line_and_its_code(name, number, chance):
     first, again = WRITERS[name]
-    assert ended(started(NEW))[0] == 0
-    Path("out").mkdir()
-    start = time.monotonic()
-    assert ended(started(first))[0] == 0
-    takes, expected, struck = time.monotonic() - start, visible("out"), 0
+    takes, expected, struck = *alone(first), 0
     for _ in range(10):
         shutil.rmtree("out")
         Path("out").mkdir()
