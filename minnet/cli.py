@@ -156,7 +156,7 @@ class _Stop(threading.Event):
         at_once, self.code = self.is_set() or self.folder is None, 128 + number
         self.set()
         if at_once:
-            raise KeyboardInterrupt(number, self.folder and _resuming(self.folder) or "")
+            raise KeyboardInterrupt(number, (self.folder and _resuming(self.folder)) or "")
 
     def __enter__(self) -> "_Stop":
         self.before = {number: signal.signal(number, self) for number in errors.SIGNALS}

@@ -220,14 +220,19 @@ def compare(model: Model, content: bytes) -> float:
 
     fitted, rng = model.preprocessing, np.random.default_rng(0)
     cells, D = Cells(tuple(model.reading.get("missing", ()))), len(fitted.names)
-    words = {name: [*v, GAP, "unk nown", "7e77", "NA"] for name, v in fitted.categories.items()}
+    odd, closed = [GAP, "unk nown", "7e77", "NA"], fitted.closed  # which take no such cells
+    words = {
+        name: [v for v in values if v not in (GAP, OTHER)] + odd * (name not in closed)
+        for name, values in fitted.categories.items()
+    }
     n = max([16, *map(len, words.values())])
     center, scale = fitted.center[:D], fitted.scale[:D]
     X = center + scale * rng.normal(size=(n, D))
     X[0] = np.clip(0, center - 10 * scale, center + 10 * scale)
     X[1] = center if fitted.fill is None else fitted.fill
     if fitted.fill is not None:
-        X[2:][rng.random((n - 2, D)) < 0.2] = np.nan
+        gaps = [name not in closed for name in fitted.names]
+        X[2:][(rng.random((n - 2, D)) < 0.2) & gaps] = np.nan
     text = {name: np.resize(np.array(w, object), n) for name, w in words.items()}
     known = {name: np.array([cells.word(w) for w in text[name]], object) for name in text}
     own = X if fitted.fill is None else cells.blank(X.copy())

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+import pandas
 import pytest
 from running import command, message
+from sklearn.compose import make_column_transformer
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import minnet
 from minnet import MLPClassifier
@@ -20,7 +24,6 @@ from minnet.data.preprocess import Preprocessing
 from minnet.errors import DataError, MinnetError
 from minnet.model import Model
 
-onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("here")
 RNG = np.random.default_rng(0)
 HEADS = ["age", "pay,€", "gaps", "rank", "town", "two", "day", "-9", "kind"]
@@ -135,6 +138,19 @@ def test_sets_and_classifiers_take_arrays():
         model = minnet.load(path)
         np.testing.assert_allclose(p, model.predict_proba(X), rtol=0, atol=1e-6)
         assert label.tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize("unknown", ["error", "ignore"])
+def test_a_pipeline_goes_on_from_its_saved_file(unknown):
+    X = pandas.DataFrame({"a": RNG.normal(size=60), "c": np.resize(["u", "v", "größe"], 60)})
+    steps = (StandardScaler(), ["a"]), (OneHotEncoder(handle_unknown=unknown), ["c"])
+    net = MLPClassifier((8,), max_iter=5, tol=0, solver="sgd", random_state=0)
+    pipeline = make_pipeline(make_column_transformer(*steps), net)
+    with pytest.warns(ConvergenceWarning):
+        minnet.save(pipeline.fit(X, X["a"] > 0), "pipeline.npz")
+    assert command("export", "pipeline.npz").code == 0
+    _, p = outputs("model.onnx", {name: X[[name]].to_numpy() for name in X})
+    np.testing.assert_allclose(p, pipeline.predict_proba(X), atol=1e-9)
 
 
 def test_what_cannot_be_exported_writes_nothing(monkeypatch):

@@ -253,7 +253,7 @@ def alike(
         orders = [columns, [name for name in columns if name != label], takes]
         fitting = [order for order in orders[0 if table.order else 2 :] if len(order) == len(have)]
         if not fitting:
-            counts = f"{len(have)} columns without names of their own"
+            counts = f"{len(have)} columns{' without names of their own' * (not table.named)}"
             what = f"the model takes {len(takes)}: {_listed(takes)}"
             raise DataError(f"{table.path}: has {counts}; {what}")
         called = dict(zip(have, fitting[0], strict=True))
