@@ -77,8 +77,8 @@ def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
             if not overwrite:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         temporary = target.with_name(f".{target.name}{UNFINISHED}")
-        with _alone(temporary, path) as file:
-            try:
+        try:
+            with _alone(temporary, path) as file:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
                 yield file
@@ -88,10 +88,11 @@ def writing(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
                     temporary.unlink()
                 else:
                     temporary.replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                raise
+        except BaseException:  # at any moment, such as a signal's
+            with contextlib.suppress(OSError, FileError), temporary.open("rb") as file:
+                _lock(file.fileno(), path)  # not what another process writes
+                temporary.unlink()
+            raise
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -209,6 +209,16 @@ def test_what_a_killed_writer_left_is_removed_by_the_next():
     assert content() == {"a": b"whole"}
 
 
+@pytest.mark.parametrize("step", ["_lock", "os.fsync", "os.link"])
+def test_a_signal_at_any_moment_leaves_no_file(step, monkeypatch):
+    strike = mock.Mock(side_effect=[KeyboardInterrupt, *[mock.DEFAULT] * 9])
+    strike.return_value = None
+    monkeypatch.setattr(f"minnet.files.{step}", strike)
+    with pytest.raises(KeyboardInterrupt):
+        write(Path("a"), b"new", overwrite=False)
+    assert content() == {}
+
+
 def test_a_new_file_is_whole_or_absent_at_any_kill_and_made_without_links_too(monkeypatch):
     for links in (True, False):
         if not links:
