@@ -242,7 +242,6 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-np.set_printoptions(precision=6, suppress=True)
 np.random.seed(7)
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
 X, y = X.iloc[:, :6], np.where(y == 1, "benign", "malignant")
@@ -306,7 +305,8 @@ except ValueError as error:
 def test_a_strangers_notebook_prints_the_same_after_the_one_change(capsys):
     printed = []
     for home in ("sklearn.neural_network", "minnet"):
-        exec(NOTEBOOK.replace("from sklearn.neural_network import", f"from {home} import"), {})
+        with np.printoptions(precision=6, suppress=True):
+            exec(NOTEBOOK.replace("from sklearn.neural_network import", f"from {home} import"), {})
         printed.append(capsys.readouterr().out)
     assert printed[0].splitlines() == printed[1].splitlines()
     assert printed[0].count("\n") > 50

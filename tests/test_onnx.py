@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pandas
 import pytest
+import skl2onnx
 from running import command, message
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import ConvergenceWarning
@@ -192,7 +193,6 @@ def test_packages_that_are_missing_are_named(monkeypatch):
 @pytest.mark.parametrize("labels", [[0, 1], ["no", "yes", "é"], [1.0, 2.0, 5.0]], ids=str)
 @pytest.mark.parametrize("steps", [[], [StandardScaler()]], ids=["alone", "in a pipeline"])
 def test_skl2onnx_converts_the_classifier(steps, labels):
-    skl2onnx = pytest.importorskip("skl2onnx")
     ours.register()
     X = RNG.normal(3, 2, size=(90, 4)).astype(np.float32)
     y = np.array(labels)[np.arange(90) % len(labels)]
