@@ -23,10 +23,9 @@ from sklearn.utils.optimize import _check_optimize_result
 from minnet import training
 from minnet.config import Config, ModelConfig, OptimizerConfig, TrainConfig
 from minnet.core.activations import ACTIVATIONS
-from minnet.core.arrays import Array
 from minnet.core.network import MLP, Tape
 from minnet.core.optimizers import Schedule
-from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, softmax
+from minnet.core.softmax import OUTPUT_GRADIENTS, Array, log_softmax, softmax
 from minnet.data import Part
 from minnet.data.preprocess import Preprocessing
 from minnet.distributed import blas_threads

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet import files, metrics
-from minnet.core.arrays import Array
 from minnet.core.network import MLP, ROWS
-from minnet.core.softmax import cross_entropy, softmax
+from minnet.core.softmax import Array, cross_entropy, softmax
 from minnet.data import frames, kinds, sources
 from minnet.data.delimited import Progress
 from minnet.data.preprocess import GAP, OTHER, Preprocessing, codes

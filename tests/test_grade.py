@@ -63,7 +63,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from minnet.core.activations import relu
 from minnet.core.softmax import _tiny, softmax_jacobian, softmax_vjp
-from minnet.core.arrays import Array
+from minnet.core.softmax import Array
 """
 
 # What a learner makes of the core's functions with a mistake, here `wrong`

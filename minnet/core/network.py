@@ -13,15 +13,16 @@ front of all of these: theta (M, P), W (M, n_in, n_out), h (M, N, n), and so on.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from minnet.core.activations import ACTIVATIONS, HE
-from minnet.core.arrays import Array, Rng, Weights
-from minnet.core.softmax import OUTPUT_GRADIENTS, log_softmax, one_hot, softmax, softmax_and_log
+from minnet.core.softmax import OUTPUT_GRADIENTS, Array, log_softmax, one_hot, softmax_and_log
 
+Weights: TypeAlias = ArrayLike | None
+Rng: TypeAlias = np.random.Generator | None
 FEW = 1024  # classes, up to which a table of K x K numbers is small
 ROWS = 1024  # predicted at a time, so that memory does not grow with the number of rows
 
@@ -282,7 +283,7 @@ class MLP:
 
     def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D)."""
-        return softmax(self.logits(X))
+        return softmax_and_log(self.logits(X))[0]
 
     def predict(self, X: Any) -> Array:
         """The most probable class 0..K-1 of each row of X (N, D), as (N,)."""

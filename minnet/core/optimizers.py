@@ -122,8 +122,7 @@ OPTIMIZERS = {
 
 def flush(state: NDArray) -> None:
     """Set to 0 what has decayed below the smallest normal number, with which processors are slow:
-    m never gets to 0 where the gradient is 0 for good, as behind a relu that is off for every row.
-    With 8 of 64 units off, a step of Adam took 24 µs, and 13 after this."""
+    m never gets to 0 where the gradient is 0 for good, as behind a relu off for every row."""
     for vector in state:
         vector[np.abs(vector) < np.finfo(state.dtype).tiny] = 0
 
@@ -162,6 +161,5 @@ class Schedule(NamedTuple):
         if self.name == "step":
             return self.base * self.factor ** (t // self.every)
         if self.name == "cosine":
-            s = t / max(1, self.steps - self.warmup)
-            return self.base / 2 * (1 + math.cos(math.pi * s))
+            return self.base / 2 * (1 + math.cos(math.pi * t / max(1, self.steps - self.warmup)))
         return self.base

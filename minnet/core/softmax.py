@@ -6,11 +6,12 @@ Bulgarian) and *Derivative of a softmax function explanation* (a question-and-an
 The first writes p_i(delta_ik - p_k), the second D_ij p_j - p_j p_i, with i the input's index."""
 
 from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minnet.core.arrays import Array
+Array: TypeAlias = NDArray[Any]
 
 
 def softmax(z: ArrayLike) -> Array:
