@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from minnet.core.activations import ACTIVATIONS, HE
-from minnet.core.softmax import OUTPUT_GRADIENTS, Array, log_softmax, one_hot, softmax_and_log
+from minnet.core.softmax import OUTPUT_GRADIENTS, Array, one_hot, softmax, softmax_and_log
 
 Weights: TypeAlias = ArrayLike | None
 Rng: TypeAlias = np.random.Generator | None
@@ -274,16 +274,16 @@ class MLP:
         """z (N, K) for X (N, D), without dropout, by blocks of rows; of members, log of mean p."""
         X, tape = self.rows(X), Tape(self, 0)
         z = np.empty((X.shape[0], self.K), self.dtype)
-        for rows in (slice(i, i + ROWS) for i in range(0, X.shape[0], ROWS)):
-            block = X[rows]
+        for at in (slice(i, i + ROWS) for i in range(0, X.shape[0], ROWS)):
+            block = X[at]
             tape = tape if tape.z.shape[-2] == block.shape[0] else Tape(self, block.shape[0])
             a = self.forward(block, tape, slopes=False)
-            z[rows] = a if a.ndim == 2 else np.logaddexp.reduce(log_softmax(a)) - np.log(len(a))
+            z[at] = a if a.ndim < 3 else np.logaddexp.reduce(softmax_and_log(a)[1]) - np.log(len(a))
         return z
 
     def predict_proba(self, X: Any) -> Array:
         """p (N, K) for X (N, D)."""
-        return softmax_and_log(self.logits(X))[0]
+        return softmax(self.logits(X))
 
     def predict(self, X: Any) -> Array:
         """The most probable class 0..K-1 of each row of X (N, D), as (N,)."""
