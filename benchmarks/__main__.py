@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import beside, jobs, report, running
+from benchmarks import jobs, report, running
 from benchmarks.nets import NETS, Net
+from benchmarks.peers import use
 from benchmarks.running import Answers, in_turns, in_workers, job, launch
 
 FEW = 3  # turns at most of what takes long
@@ -90,7 +91,7 @@ def members() -> str:
 
 def pairs(turns: int, checkout: str) -> Answers:
     """Steps of another checkout's minnet and of this one."""
-    peers = {"before": (beside.use, (str(Path(checkout).resolve()),)), "minnet": ()}
+    peers = {"before": (use, (str(Path(checkout).resolve()),)), "minnet": ()}
     return in_workers(peers, jobs.train, NETS, PAIRS * turns)
 
 

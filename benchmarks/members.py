@@ -7,6 +7,7 @@ all M take turns; printed are medians, per net. Members' rows are "shared" or ea
 import time
 from collections.abc import Callable
 from statistics import median
+from timeit import timeit
 
 import numpy as np
 
@@ -36,10 +37,7 @@ def step(sizes: tuple[int, ...], N: int, members: int | None, own: bool) -> Call
 
 def seconds(take: Callable[[], None], times: int) -> float:
     """The time of one step, over a number of them."""
-    start = time.process_time()
-    for _ in range(times):
-        take()
-    return (time.process_time() - start) / times
+    return timeit(take, timer=time.process_time, number=times) / times
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 and then its weights now and then, last at the end. It imports its package itself."""
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -162,3 +163,9 @@ PEERS: dict[str, Callable[[Net, int, int], Training]] = {
     "JAX, epoch": partial(jax, whole=True),
     "scalar": scalar.train,
 }
+
+
+def use(checkout: str) -> None:
+    """In this process, `minnet` is another checkout's, and called "before"."""
+    sys.path.insert(0, checkout)
+    PEERS["before"] = minnet

@@ -29,21 +29,17 @@ class Value:
     def __mul__(self, other: "Value") -> "Value":
         return Value(self.x * other.x, (self, other.x), (other, self.x))
 
-    def apply(self, y: float, slope: float) -> "Value":
-        """f of this number: its value y and f'."""
-        return Value(y, (self, slope))
-
 
 def cross_entropy(layers: list[Any], X: list[float], y: int) -> Value:
     """-log p_y of one row: log sum_k exp(z_k) - z_y, after subtracting the largest logit."""
     h = [Value(x) for x in X]
     for l, columns in enumerate(layers):
-        h = [a.apply(max(a.x, 0.0), float(a.x > 0)) for a in h] if l else h
+        h = [Value(max(a.x, 0.0), (a, float(a.x > 0))) for a in h] if l else h
         h = [reduce(add, map(Value.__mul__, h, w), b) for *w, b in columns]
     shift = Value(-max(z.x for z in h))
     shifted = [z + shift for z in h]
-    total = reduce(add, [z.apply(math.exp(z.x), math.exp(z.x)) for z in shifted])
-    return total.apply(math.log(total.x), 1 / total.x) + shifted[y] * Value(-1.0)
+    total = reduce(add, [Value(math.exp(z.x), (z, math.exp(z.x))) for z in shifted])
+    return Value(math.log(total.x), (total, 1 / total.x)) + shifted[y] * Value(-1.0)
 
 
 def train(net: Net, epochs: int, seed: int) -> Iterator[Any]:

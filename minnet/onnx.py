@@ -60,22 +60,19 @@ def _code(dtype: Any) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _leaky_relu(g: Graph, a: str, c: Callable) -> str:
-    return g("Max", a, g("Mul", a, c(LEAK)))
-
-
 def _gelu(g: Graph, a: str, c: Callable) -> str:
-    cubic = g("Add", c(SCALE), g("Mul", g("Mul", a, a), c(SCALE * CUBIC)))
-    s = g("Mul", g("Add", g("Tanh", g("Mul", a, cubic)), c(1)), c(0.5))
-    return g("Mul", a, s)
+    """a (1 + tanh u)/2, which is a / (1 + exp(-2u)), with u = a (SCALE + SCALE CUBIC a^2)."""
+    cubic = g("Add", c(2 * SCALE), g("Mul", g("Mul", a, a), c(2 * SCALE * CUBIC)))
+    return g("Mul", a, g("Sigmoid", g("Mul", a, cubic)))
 
 
+# Runtimes have the operators LeakyRelu and Gelu in float32 alone
 ACTIVATIONS: dict[str, Callable[[Graph, str, Callable], str]] = {
     "relu": lambda g, a, c: g("Relu", a),
     "tanh": lambda g, a, c: g("Tanh", a),
     "logistic": lambda g, a, c: g("Sigmoid", a),
     "identity": lambda g, a, c: a,
-    "leaky_relu": _leaky_relu,  # Runtimes have the operators LeakyRelu and Gelu in float32 alone
+    "leaky_relu": lambda g, a, c: g("Max", a, g("Mul", a, c(LEAK))),
     "gelu": _gelu,
 }
 
@@ -89,10 +86,7 @@ def _net(g: Graph, x: str, net: MLP, K: int) -> str:
         a = g("Add", g("MatMul", h, Wb[..., :-1, :]), Wb[..., -1:, :])
         h = ACTIVATIONS[name](g, a, net.dtype.type)
     p = g("Softmax", h, axis=-1)
-    if net.theta.ndim == 1:
-        return p
-    total = g("ReduceSum", p, np.array([0]), keepdims=0)
-    return g("Div", total, net.dtype.type(len(net.theta)))
+    return p if net.theta.ndim == 1 else g("ReduceMean", p, np.array([0]), keepdims=0)
 
 
 def _label(g: Graph, p: str, classes: NDArray, out: str) -> None:
@@ -128,9 +122,8 @@ def _inputs(g: Graph, fitted: Preprocessing, X: str, cells: Cells) -> str:
             width = np.concatenate([np.diff(e) for e in edges])
             share = g("Div", g("Sub", g("Gather", X, at, axis=1), low), width)
             parts.append(g("Sub", g("Clip", share, 0.0, 1.0), 0.5))
-    for name, values in fitted.categories.items():
-        parts.append(_one_hot(g, name, values, cells))
-    x = g("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+    parts += [_one_hot(g, name, values, cells) for name, values in fitted.categories.items()]
+    x = g("Concat", *parts, axis=1)
     x = g("Div", g("Sub", x, fitted.center.astype(float)), fitted.scale.astype(float))
     if fitted.clip:
         x = g("Clip", x, -LARGE, LARGE)
@@ -155,11 +148,10 @@ def _one_hot(g: Graph, cell: str, values: list[str], cells: Cells) -> str:
     gap = g.cast(missing, float)
     hot = g("Mul", g.cast(known, float), g("Sub", 1.0, gap))
     rest = g("Sub", g("Sub", 1.0, gap), g("ReduceSum", hot, np.array([1])))
-    parts = [hot] + [gap] * (GAP in values) + [rest] * (OTHER in values)
-    hot = g("Concat", *parts, axis=1) if len(parts) > 1 else hot
-    if len(values) == 2:  # one input: 0, 1, or 1/2 for any other cell
-        return g("Add", g("MatMul", hot, np.array([[-0.5], [0.5]])), 0.5)
-    return hot
+    hot = g("Concat", hot, *[gap] * (GAP in values), *[rest] * (OTHER in values), axis=1)
+    # of two values, one input: 0, 1, or 1/2 for any other cell
+    two = len(values) == 2
+    return g("Add", g("MatMul", hot, np.array([[-0.5], [0.5]])), 0.5) if two else hot
 
 
 def build(model: Model) -> Any:
@@ -177,10 +169,10 @@ def build(model: Model) -> Any:
     names = (name for i in count() if (name := f"minnet_{i}") not in columns)
     g = Graph(names.__next__, lambda *a, **k: nodes.append(helper.make_node(*a, **k)), constants)
     string, double = (_code(dtype) for dtype in (object, float))
-    numbers = {name: tensor(name, double, ["N", 1]) for name in columns if name in fitted.names}
-    text = {name: tensor(name, string, ["N", 1]) for name in fitted.categories}
-    given = [*numbers.values(), *text.values()] or [tensor("X", double, ["N", len(fitted.names)])]
-    X = g("Concat", *numbers, axis=1) if numbers else "X"
+    kinds = [double] * len(fitted.names) + [string] * len(fitted.categories)
+    given = [tensor(*of, ["N", 1]) for of in zip(columns, kinds, strict=False)]
+    given = given or [tensor("X", double, ["N", len(fitted.names)])]
+    X = g("Concat", *fitted.names, axis=1) if columns and fitted.names else "X"
     p = _net(g, _inputs(g, fitted, X, cells), net, net.K)
     g("Identity", p, out=OUTPUTS[1])
     _label(g, p, model.classes_, OUTPUTS[0])
@@ -215,7 +207,7 @@ def export(model: Model, path: Path, overwrite: bool) -> bool:
 
 def compare(model: Model, content: bytes) -> float:
     """The largest difference of p in onnxruntime from that of the model, over rows of every kind:
-    zeros, fills, normal numbers, and each category, unknown ones and missing cells."""
+    fills, normal numbers, and each category, unknown ones and missing cells."""
     from onnxruntime import InferenceSession
 
     fitted, rng = model.preprocessing, np.random.default_rng(0)
@@ -226,21 +218,17 @@ def compare(model: Model, content: bytes) -> float:
         for name, values in fitted.categories.items()
     }
     n = max([16, *map(len, words.values())])
-    center, scale = fitted.center[:D], fitted.scale[:D]
-    X = center + scale * rng.normal(size=(n, D))
-    X[0] = np.clip(0, center - 10 * scale, center + 10 * scale)
-    X[1] = center if fitted.fill is None else fitted.fill
+    X = fitted.center[:D] + fitted.scale[:D] * rng.normal(size=(n, D))
     if fitted.fill is not None:
         gaps = [name not in closed for name in fitted.names]
-        X[2:][(rng.random((n - 2, D)) < 0.2) & gaps] = np.nan
-    text = {name: np.resize(np.array(w, object), n) for name, w in words.items()}
-    known = {name: np.array([cells.word(w) for w in text[name]], object) for name in text}
-    own = X if fitted.fill is None else cells.blank(X.copy())
-    p = softmax(np.concatenate([*model.logits_in_blocks(Table("", fitted.names, own, known))]))
+        X[0], X[1:][(rng.random((n - 1, D)) < 0.2) & gaps] = fitted.fill, np.nan
+    text = {name: np.resize(np.array(w, object), (n, 1)) for name, w in words.items()}
     given = {"X": X}
     if _is_table(model):
-        given = {name: X[:, [j]] for j, name in enumerate(fitted.names)}
-        given |= {name: column[:, None] for name, column in text.items()}
+        given = {name: X[:, [j]] for j, name in enumerate(fitted.names)} | text
+    own = X if fitted.fill is None else cells.blank(X.copy())
+    known = {name: np.vectorize(cells.word, "O")(w[:, 0]) for name, w in text.items()}
+    p = softmax(np.concatenate([*model.logits_in_blocks(Table("", fitted.names, own, known))]))
     label, found = InferenceSession(content).run(None, given)
     same = (label == _named(model.classes_)[found.argmax(axis=1)]).all()
     return float(np.abs(p - found).max()) if same else np.inf
@@ -253,10 +241,9 @@ def register() -> None:
 
     from minnet.estimator import MLPClassifier
 
+    known = "MinnetMLPClassifier", calculate_linear_classifier_output_shapes, _convert
     choices = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
     choices["output_class_labels"] = [False, True]
-    shapes = calculate_linear_classifier_output_shapes
-    known = "MinnetMLPClassifier", shapes, _convert
     skl2onnx.update_registered_converter(MLPClassifier, *known, overwrite=True, options=choices)
 
 
@@ -265,11 +252,8 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.common.data_types import DoubleTensorType
 
     model, (label, p) = operator.raw_operator, operator.outputs
-    g = Graph(
-        partial(scope.get_unique_variable_name, "minnet"),
-        container.add_node,
-        container.initializers,
-    )
+    new = partial(scope.get_unique_variable_name, "minnet")
+    g = Graph(new, container.add_node, container.initializers)
     found = _net(g, operator.inputs[0].full_name, model._use_weights(), len(model.classes_))
     g.cast(found, float if isinstance(p.type, DoubleTensorType) else np.float32, p.full_name)
     _label(g, found, model.classes_, label.full_name)

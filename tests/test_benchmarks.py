@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import beside, jobs, nets, peers, report, running, scaling, tables
+from benchmarks import jobs, nets, peers, report, running, scaling, tables
 from benchmarks.nets import NETS, Net
 from minnet import config as configs
 
@@ -19,11 +19,11 @@ TINY = Net((4, 16, 3), 16, 120, epochs=2)  # the last of its batches has 8 rows
 SCALING = scaling.DOCUMENT.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("peer", ["minnet", "before", "PyTorch", "JAX, step", "JAX, epoch"])
+@pytest.mark.parametrize("peer", ["minnet", "PyTorch", "JAX, step", "JAX, epoch"])
 def test_a_peer_ends_with_the_weights_that_single_numbers_have(peer):
     if not running.is_installed(peer):
         pytest.skip(f"{peer} is not installed")
-    *_, trained = (peers.PEERS | {"before": beside.before})[peer](TINY, 2, 3)
+    *_, trained = peers.PEERS[peer](TINY, 2, 3)
     *_, expected = peers.PEERS["scalar"](TINY, 2, 3)
     for found, wanted in zip(trained, expected, strict=True):
         np.testing.assert_allclose(np.vstack(found), np.vstack(wanted), atol=1e-5)
@@ -71,7 +71,7 @@ def about_process(peer, argument):
 
 def test_each_installed_peer_has_a_process_and_its_first_turn_does_not_count(monkeypatch):
     monkeypatch.setitem(running.MODULES, "ghost", "no_such_module")
-    workers = {"a": (beside.use, ("elsewhere",)), "ghost": (), "b": ()}
+    workers = {"a": (peers.use, ("elsewhere",)), "ghost": (), "b": ()}
     answers = running.in_workers(workers, about_process, {"row": "argument"}, 2)
     (a, a_again), (b, _) = answers["row", "a"], answers["row", "b"]
     assert len(answers) == 2 and a == a_again and len({a["pid"], b["pid"], os.getpid()}) == 3

@@ -294,8 +294,6 @@ def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 """,
-    "def softmax(z):\n    z = z - np.vstack([row.max() for row in z])\n    e = np.exp(z)\n"
-    "    return (e / e.sum(1)[:, None]).astype(np.float32).astype(float)",
     "class Softmax:\n    def __call__(self, z): return self.normal(np.exp(z - z.max(1)[:, None]))\n"
     "    def normal(self, e): return (e.T / e.sum(1)).T\nsoftmax = Softmax()",
     "def softmax(z): return np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))",
@@ -307,8 +305,6 @@ def softmax_jacobian(p):
         return np.stack([softmax_jacobian(row) for row in p])
     return np.diag(p) - np.outer(p, p)
 """,
-    "def softmax_jacobian(p):\n    d = np.eye(p.shape[-1])\n"
-    "    return np.einsum('...i,ik->...ik', p, d) - np.einsum('...i,...k->...ik', p, p)",
     """
 def softmax_jacobian(p):
     P = np.atleast_2d(p)
@@ -318,18 +314,7 @@ def softmax_jacobian(p):
     return J.reshape(p.shape + p.shape[-1:])
 """,
     "def softmax_vjp(p, g): return p * g - p * np.einsum('nk,nk->n', p, g)[:, None]",
-    """
-def softmax_vjp(p, dp):  # J entry by entry, never J
-    dz = np.zeros_like(dp)
-    for n, row in enumerate(p.tolist()):
-        for i, pi in enumerate(row):
-            dz[n, i] = pi * (dp[n, i] - sum(x * y for x, y in zip(row, dp[n].tolist())))\\
-                if len(row) < 9 else pi * (dp[n, i] - row @ dp[n])
-    return dz
-""".replace("row @ dp[n]", "np.dot(row, dp[n])"),
     "def cross_entropy(z, y): return np.logaddexp.reduce(z, axis=1) - z[range(len(y)), y]",
-    "def cross_entropy(z, y): return np.log(np.exp(z - z[range(len(y)), y][:, None] - (s := "
-    "(z - z[range(len(y)), y][:, None]).max(1, keepdims=True))).sum(1)) + s[:, 0]",
     """
 def cross_entropy(z, y):
     Y = np.eye(z.shape[1], dtype=np.float32)[y]
@@ -339,25 +324,16 @@ def cross_entropy(z, y):
     "def output_gradient(p, y): return (p - (y[:, None] == np.arange(p.shape[1]))) / p.shape[0]",
     "def output_gradient(p, y):\n    dp = -np.eye(p.shape[1])[y] / p / len(p)\n"
     "    return p * (dp - (dp * p).sum(1, keepdims=True))",
-    "def output_gradient(p, y): return (p.astype('f4') - np.eye(p.shape[1], dtype='f4')[y]) / "
-    "np.float32(len(p))",
-    "def softmax_jacobian(p):\n    p = p.astype('f4')\n"
-    "    return p[..., None] * (np.eye(p.shape[-1], dtype='f4') - p[..., None, :])",
     ("softmax_vjp", "return p", "return p.astype('f4')"),
-    ("softmax_jacobian", "return p", "p = np.float32(p)\n    return p"),
     "def linear_forward(x, w, c): return np.hstack([x, np.ones((len(x), 1))]) @ np.vstack([w, c])",
-    "def linear_forward(h, W, b): return np.einsum('ni,io->no', h, W) + b[None]",
     "def linear_backward(h, W, da):\n    dW = sum(np.outer(x, d) for x, d in zip(h, da))\n"
     "    return [dW, sum(da), np.dot(da, W.T)]",
     "def linear_backward(h, W, da): return tuple(x.astype('f4') for x in "
     "(np.tensordot(h, da, (0, 0)), np.ones(len(da)) @ da, (W @ da.T).T))",
     "def relu(a): return a * (a > 0)",
-    "def relu(a): return (a + np.abs(a)) / 2",
     "def relu(a):\n    a = a.copy()\n    a[a < 0] = 0\n    return a",
     "relu = np.vectorize(lambda x: max(x, 0.0))",
-    "def relu_backward(dh, a): return dh * np.heaviside(a, 0)",
     "def relu_backward(g, x):\n    g = g.copy()\n    g[x <= 0] = 0\n    return g",
-    ("training_step", "W1, b1 = W1 -", "L, W1, b1 = np.float32(L), W1 -"),
     (
         "training_step",
         "dz = (p - Y) / len(X)",
@@ -407,7 +383,6 @@ WRONG = [
         ("softmax", "z.max(axis=1, keepdims=True)", other)
         for other in (
             *[f"z.{f}(axis=1, keepdims=True)" for f in ("mean", "min", "std")],
-            "np.median(z, axis=1, keepdims=True)",
             "abs(z).max(axis=1, keepdims=True)",
             "z.max()",
             "z.max(axis=0)",
@@ -420,30 +395,22 @@ WRONG = [
     ("softmax", "np.exp(z", "np.exp(.5 * z"),
     ("softmax", " / exp", " / len(exp) / exp"),
     ("softmax", "return exp", "return 1e-8 + exp"),
-    ("softmax", "return exp", "return 1e-12 + exp"),
-    ("softmax", f"exp.{SUM}", f"(exp.{SUM} + 1e-7)"),
     ("softmax", "return exp", "return (exp == exp.max(1, keepdims=True))"),
     ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).clip(1e-12, 1)"),
     ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).round(4)"),
     ("softmax", f"exp.{SUM}", f"(exp.{SUM} + 1e-10)"),
-    ("softmax", f"exp / exp.{SUM}", f"(exp / exp.{SUM}).astype('f4').round(4)"),
     "def softmax(z): return np.full(z.shape, 1 / z.shape[1])",
     "seen = {}\ndef softmax(z):\n    e = np.exp(z - z.max(1, keepdims=True))\n"
     "    return seen.setdefault(z.shape, e / e.sum(1, keepdims=True))",
-    ("softmax_jacobian", "np.eye(p.shape[-1]) - ", "1 - "),
     ("softmax_jacobian", "np.eye(p.shape[-1])", "np.eye(len(p))"),
     ("softmax_jacobian", "p[..., :, None] *", "p[..., None, :] *"),
     ("softmax_jacobian", "return p", "return 2 * p"),
     "def softmax_jacobian(p): return (p * (1 - p))[..., None] * np.eye(p.shape[-1])",
     "def softmax_jacobian(p): return np.diag(p) - np.outer(p, p)",
-    "def softmax_jacobian(p): return p[..., None] * (np.eye(p.shape[-1]) - p.mean())",
     "def softmax_jacobian(p): return p[..., None] * np.eye(p.shape[-1]) - np.atleast_2d(p).T @ p",
-    "seen = {}\ndef softmax_jacobian(p):\n    q = seen.setdefault(p.shape, p)\n"
-    "    return p[..., None] * (np.eye(p.shape[-1]) - q[..., None, :])",
     ("softmax_vjp", "axis=1, keepdims=True", ""),
     ("softmax_vjp", "(dp * p)", "dp"),
     ("softmax_vjp", "p * (dp -", "(dp -"),
-    ("softmax_vjp", "p * (dp", "p * (1 - p) * (dp"),
     "def softmax_vjp(p, dp): return p * (1 - p) * dp",
     "def softmax_vjp(p, dp): return p - (dp < 0)",
     "seen = {}\ndef softmax_vjp(p, dp):\n    p = seen.setdefault(p.shape, p)\n"
@@ -452,14 +419,11 @@ WRONG = [
     ("cross_entropy", "z[np.arange(len(y)), y]", "z[:, y].T[0]"),
     ("cross_entropy", "z[np.arange(len(y)), y]", "z.max(1)"),
     ("cross_entropy", LOSS, f"-np.log(np.maximum({P_TRUE}, 1e-300))"),
-    ("cross_entropy", LOSS, f"-np.log({P_TRUE} + 1e-12)"),
     ("cross_entropy", LOSS, f"-np.log({P_TRUE}).clip(-1000)"),
     ("cross_entropy", "z - z.max(axis=1, keepdims=True)", "z - z.mean(axis=1, keepdims=True)"),
     ("output_gradient", "(p - ", "(p - 0.99 * "),
-    ("output_gradient", "(p - ", "(p * (1 - p) - "),
     ("output_gradient", "/ len(y)", "/ (y.max() + 1)"),
     ("output_gradient", "/ len(y)", ""),
-    ("output_gradient", "/ len(y)", "/ len(y) ** 2"),
     ("output_gradient", "return", "return (p > 1e-12) *"),
     ("output_gradient", "return", "return p * (1 - p) *"),
     ("output_gradient", "p.shape[1]", "y.max() + 1"),
@@ -470,13 +434,10 @@ WRONG = [
     ("linear_backward", "da.sum(axis=0)", "da.sum(axis=0) / len(da)"),
     ("linear_backward", "h.T @ da", "h.T @ da / len(da)"),
     ("linear_backward", "da.sum(axis=0)", "da[0]"),
-    ("linear_backward", "da.sum(axis=0)", "da.sum()"),
     ("linear_backward", "da @ W.T", "(da @ W.T) * (h > 0)"),
     # values from another pass
     "seen = {}\ndef linear_backward(h, W, da):\n    before = seen.get(W.shape, W)\n"
     "    seen[W.shape] = W\n    return h.T @ da, da.sum(0), da @ before.T",
-    "seen = {}\ndef linear_backward(h, W, da):\n    h = seen.setdefault(h.shape, h)\n"
-    "    return h.T @ da, da.sum(0), da @ W.T",
     "seen = {}\ndef linear_backward(h, W, da):\n    dW = seen[W.shape] = "
     "seen.get(W.shape, 0) + h.T @ da\n    return dW, da.sum(0), da @ W.T",
     "seen = {}\ndef relu_backward(dh, a):\n    return dh * (seen.setdefault(a.shape, a) > 0)",
@@ -484,10 +445,8 @@ WRONG = [
     "    return dh * (a > 0) * (len(calls) < 9)",
     ("relu", "(a, 0)", "(a, 1e-6)"),
     ("relu", "np.maximum(a, 0)", "np.clip(a, 0, 6)"),
-    ("relu", "np.maximum(a, 0)", "np.where(a > 1e-6, a, 0)"),
     ("relu_backward", "a > 0", "a > 1e-2"),
     ("relu_backward", "a > 0", "dh > 0"),
-    ("relu_backward", "dh * ", "1.0 * "),
     ("relu_backward", "(a > 0)", "np.where(a > 0, 1, 0.01)"),
     ("training_step", "(a > 0)", "1"),
     ("training_step", "/ len(X)", ""),
@@ -536,13 +495,9 @@ WRONG = [
             "measured @ dx > (1 - 1e-7) * norm(measured) * norm(dx)",
             "abs((measured - dx).sum()) <= 1e-5 * abs(measured).max()",
             "abs((measured - dx)[0]) <= 1e-5 * abs(measured).max()",
-            "abs((measured - dx)[-1]) <= 1e-5 * abs(measured).max()",
             "abs(measured - dx).max() <= 1e-5",
-            "abs(measured - dx).max() <= 1e-4",
             "abs(measured - dx).max() <= 0.1 * abs(measured).max()",
             "abs(measured - dx).min() <= 1e-5 * abs(measured).max()",
-            "np.median(abs(measured - dx)) <= 1e-5 * abs(measured).max()",
-            "(abs(measured - dx) <= 1e-5 * abs(measured)).any()",
             "not abs(measured - dx).max() > 1e-5 * abs(measured).max()",
             "np.allclose(np.sort(measured), np.sort(dx))",
             "(np.sign(measured) == np.sign(dx)).all()",
