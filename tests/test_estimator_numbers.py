@@ -260,7 +260,7 @@ print(confusion_matrix(y_test, pipe.predict(X_test)), pipe.predict_proba(X_test)
 print(pipe.predict_log_proba(X_test)[:3])
 
 grid = {"net__alpha": [1e-4, 1.0], "net__early_stopping": [False, True]}
-search = GridSearchCV(pipe, grid, cv=3, scoring="neg_log_loss").fit(X_train, y_train)
+search = GridSearchCV(pipe, grid, cv=3, scoring="neg_log_loss").fit(X_train, y_train == "benign")
 print(search.best_params_, search.best_score_, search.cv_results_["mean_test_score"])
 many = {"net__learning_rate_init": [1e-3, 1e-2], "net__solver": ["sgd", "adam", "lbfgs"]}
 search = RandomizedSearchCV(pipe, many, n_iter=3, cv=2, random_state=3).fit(X_train, y_train)

@@ -52,7 +52,7 @@ def table(seed=0):
         }
     )
     frame.loc[::5, "gap"] = np.nan
-    frame.loc[::7, "sex"] = None
+    frame.loc[::7, "sex"] = np.nan
     return frame
 
 
@@ -192,7 +192,7 @@ def test_a_net_in_float32_stays_one():
 
 
 WITH_GAPS, WITH_NEW = FRAME.copy(), FRAME.assign(island="Torgersen")
-WITH_GAPS.loc[3, ["island", "sex", "mass"]] = [None, None, np.nan]
+WITH_GAPS.loc[3, ["island", "sex", "mass"]] = [np.nan, np.nan, np.nan]
 
 
 @pytest.mark.parametrize(
