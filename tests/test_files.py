@@ -22,9 +22,10 @@ from faults import Killed, faults
 from limits import file_size_limit
 from memory import traced_memory
 from running import files as content
+from running import message
 
 from minnet import files
-from minnet.errors import ConfigError, DataError, MinnetError, ModelFileError
+from minnet.errors import ConfigError, DataError, ModelFileError
 from minnet.files import append, load_sealed, locked, read_json, save_sealed, write, write_json
 
 MB = 2**20
@@ -43,15 +44,6 @@ def here(tmp_path, monkeypatch):
     """Each test works in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def message(kind: type[MinnetError], function, *arguments) -> str:
-    """What is said of a failure: always one line."""
-    with pytest.raises(MinnetError) as caught:
-        function(*arguments)
-    assert type(caught.value) is kind
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 WAYS = {
