@@ -444,7 +444,7 @@ def test_notes_that_cannot_be_written_change_neither_the_output_nor_the_exit_cod
     assert shell(f"minnet predict run none.csv {where}") == Answer(1, "", "")
 
 
-@pytest.mark.parametrize("name", ["🦆.csv", "two words.csv", "it's.csv", "$HOME.csv"])
+@pytest.mark.parametrize("name", ["two 🦆.csv", "it's $HOME.csv"])
 def test_a_file_of_any_name_is_converted_and_what_is_said_of_it_works(name):
     write_rows()
     Path("own.csv").rename(name)

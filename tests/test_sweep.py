@@ -26,7 +26,7 @@ from minnet import config, metrics, runs, sweep
 from minnet.runs import REPORT_MARK, RUN_FILES
 
 SEEDS = ("data.split_seed=5", "train.seed=7")
-LONG = ("train.epochs=1500", "train.checkpoint_seconds=0.1")
+LONG = ("train.epochs=1000", "train.checkpoint_seconds=0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -474,12 +474,12 @@ def test_any_figure_that_is_watched_is_one_to_rank_by(watch, size):
 
 
 def test_epochs_may_follow_from_the_rows_in_each_run():
-    own = "own.csv --sweep model.hidden=[[2],[3]] --repeat 2 --out many"
+    own = "own.csv model.members=1 --sweep model.hidden=[[2],[3]] --out many"
     answer = train(*own.split())
     assert answer.code == 0 and "saved in many" in answer.out
-    assert all(result(f"many/run-{c}-seed-{s}")["epochs"] > 9 for c in (0, 1) for s in (0, 1))
-    shutil.rmtree("many/run-1-seed-1")
-    assert train("--resume", "many").code == 0 and Path("many/run-1-seed-1/model.npz").exists()
+    assert all(result(f"many/run-{c}-seed-0")["epochs"] > 9 for c in (0, 1))
+    shutil.rmtree("many/run-1-seed-0")
+    assert train("--resume", "many").code == 0 and Path("many/run-1-seed-0/model.npz").exists()
 
 
 def test_combinations_are_ranked_in_validation_and_only_of_the_best_are_test_figures_told(swept):
