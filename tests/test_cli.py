@@ -357,8 +357,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("name", ["logging", "numpy", "minnet.runs", "sklearn", "matplotlib"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        *[("numpy", number) for number in SIGNALS],
+        *[(name, signal.SIGTERM) for name in ("logging", "minnet.runs", "sklearn", "matplotlib")],
+    ],
+)
 def test_a_signal_while_imports_run_ends_in_one_line(name, number):
     code = IMPORTING.format(name=name, does=f"os.kill(os.getpid(), {number})")
     arguments = "train", "iris.toml", "--report", "--quiet"
@@ -429,7 +434,7 @@ def shell(line: str) -> Answer:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 @pytest.mark.parametrize(("where", "why"), [(">/dev/full", FULL), (">&-", CLOSED)])
-@pytest.mark.parametrize("arguments", ["--version", "train --help", "train iris.toml", "study"])
+@pytest.mark.parametrize("arguments", ["train --help", "train iris.toml"])
 def test_output_that_cannot_be_written_is_exit_code_1_and_one_line(arguments, where, why):
     answer = shell(f"minnet {arguments} {where}")
     assert answer == Answer(1, "", f"minnet: cannot write to standard output: {why}\n")
@@ -450,7 +455,7 @@ def test_notes_that_cannot_be_written_change_neither_the_output_nor_the_exit_cod
     assert shell(f"minnet predict run none.csv {where}") == Answer(1, "", "")
 
 
-@pytest.mark.parametrize("name", ["🦆.csv", "two words.csv", "it's.csv", "$HOME.csv"])
+@pytest.mark.parametrize("name", ["two 🦆.csv", "it's $HOME.csv"])
 def test_a_file_of_any_name_is_converted_and_what_is_said_of_it_works(name):
     write_rows()
     Path("own.csv").rename(name)
@@ -507,15 +512,6 @@ def test_what_libraries_would_print_is_not_printed():
     code += "cli.COMMANDS['study'] = lambda options: (warnings.warn('a', DeprecationWarning), "
     code += "logging.error('b'), 0)[-1]; sys.exit(__main__.main(['study']))"
     assert process("-c", code) == Answer(0, "", "")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
-@pytest.mark.parametrize("limit", ["-v 100000", "-v 250000", "-v 300000", "-d 300000"])
-@pytest.mark.parametrize("arguments", ["train iris.toml", "predict run own.csv", "study"])
-def test_less_memory_than_libraries_need_is_one_line(limit, arguments):
-    answer = shell(f"ulimit {limit}; minnet {arguments}")
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.line().endswith(" less than the 600 MB that NumPy needs: allow more")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

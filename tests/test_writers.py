@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 from running import ROOT, command, files, train, write_rows
 
-import minnet
 from minnet import data
 from minnet.config import DataConfig
 from minnet.errors import MinnetError
-from minnet.files import leftovers
 
-OUT = {  # commands that write one file, which they take from the folder `run`
-    "predict": ["predict", "run", "own.csv", "--overwrite", "--out"],
-    "probabilities": ["predict", "run/model.npz", "own.csv", "--proba", "--overwrite", "--out"],
-}
+OUT = ["predict", "run", "own.csv", "--overwrite", "--out"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,53 +26,26 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(params=OUT)
-def out(request):
-    """The arguments of a command, but for the file to write."""
-    return OUT[request.param]
-
-
-def test_overwriting_goes_through_links_and_keeps_the_mode(out):
+def test_overwriting_goes_through_links_and_keeps_the_mode():
     Path("private").write_text("old")
     Path("private").chmod(0o600)
     Path("link").symlink_to("private")
     Path("dangling").symlink_to("new")
     for name in ("link", "dangling"):
-        assert command(*out, name).code == 0
+        assert command(*OUT, name).code == 0
         assert Path(name).is_symlink()
     assert Path("private").read_bytes() == Path("new").read_bytes() != b"old"
     assert stat.S_IMODE(Path("private").stat().st_mode) == 0o600
 
 
-def test_what_is_no_file_is_refused_in_a_line_and_stays(out):
+def test_what_is_no_file_is_refused_in_a_line_and_stays():
     os.mkfifo("pipe")
     Path("null").symlink_to("/dev/null")
     Path("folder").mkdir()
     for name in ("pipe", "null", "folder", "."):
-        said = command(*out, name).refusal()
+        said = command(*OUT, name).refusal()
         assert said == f"{name}: is a folder, pipe or device: choose another name"
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
-
-
-@pytest.mark.parametrize("name", ["report.html", "pictures/curves.svg"])
-def test_a_report_is_written_through_links(name, here):
-    assert command("report", "run").code == 0
-    Path("run", name).rename("elsewhere")
-    Path("run", name).symlink_to(here / "elsewhere")
-    before = Path("elsewhere").stat().st_mtime_ns
-    assert command("report", "run").code == 0
-    assert Path("run", name).is_symlink() and not Path("elsewhere").is_symlink()
-    assert Path("elsewhere").stat().st_mtime_ns > before
-
-
-def test_a_model_saved_from_python_is_no_pipe_and_keeps_a_link():
-    os.mkfifo("pipe")
-    Path("link").symlink_to("real.npz")
-    model = minnet.MLPClassifier((4,), max_iter=100, tol=1).fit([[0.0], [1.0], [2.0]], [0, 1, 1])
-    with pytest.raises(MinnetError, match="pipe: is a folder, pipe or device"):
-        model.save("pipe")
-    model.save("link")
-    assert Path("link").is_symlink() and minnet.load("real.npz").classes_.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("repeat", ["[]", '{"runs": 2}', "no JSON"])
@@ -123,14 +91,6 @@ def test_a_shard_that_fails_leaves_alone_what_another_made():
     for source in ("bad.csv", "own.csv", "no.csv"):
         assert command("shard", source, "made").code in (1, 2)
         assert files("made") == before
-
-
-def test_what_a_killed_writer_left_is_gone_after_the_next_one():
-    for name in (".answers.minnet", "run/.model.npz.minnet"):
-        Path(name).write_text("half of")
-    assert command("predict", "run", "own.csv", "--out", "answers").code == 0
-    assert train("own.toml", "--out", "run", "--overwrite", "--quiet").code == 0
-    assert leftovers(Path()) == leftovers(Path("run")) == []
 
 
 WRITES = {"write_text", "write_bytes", "touch", "savez", "savetxt", "tofile", "to_csv", "np.save"}
