@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnet.errors import ConfigError, DataError, did_you_mean, one_line, short
-from minnet.files import named
+from minnet.files import FileError, append, named
 from minnet.study import runner, solutions
 from minnet.study.exercises import EXERCISES, SIZES, WrongError, drawn
 from minnet.study.mistakes import MISTAKES
@@ -82,15 +82,15 @@ def attempts(parts: Sequence[Part] = ()) -> set[str]:
     """The functions that have been graded, other than as stubs, these parts included. They stand in
     a file of the user's state folder (XDG base directories); if it cannot be written, it is not."""
     seen = {part.name for part in parts if [runner.NOT_YET] not in part.faults.values()}
-    with suppress(OSError, RuntimeError, ValueError):  # RuntimeError: there is no home
+    with suppress(OSError, FileError, RuntimeError, ValueError):  # RuntimeError: no home is known
         folder = Path(os.environ.get("XDG_STATE_HOME", ""))
         folder = folder if folder.is_absolute() else Path("~/.local/state").expanduser()
-        (folder / "minnet").mkdir(parents=True, exist_ok=True)
-        with (folder / "minnet" / "attempts").open("a+", encoding="utf-8") as file:
-            file.seek(0)
-            before = {*file.read().split()}
-            file.writelines(f"{name}\n" for name in sorted(seen - before))
-            seen |= before
+        path = folder / "minnet" / "attempts"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = {*path.read_text(encoding="utf-8").split()} if path.exists() else set()
+        for name in sorted(seen - before):
+            append(path, name)
+        seen |= before
     return seen
 
 
